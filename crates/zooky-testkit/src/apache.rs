@@ -137,7 +137,8 @@ impl Apache {
         command.args(&self.settings.jvm);
         command.args(["-Djava.net.preferIPv4Stack=true", "-Dzookeeper.extendedTypesEnabled=true"]);
         command.arg("-Dzookeeper.admin.enableServer=false");
-        command.arg(property("zookeeper.DigestAuthenticationProvider.superDigest", &self.settings.super_digest));
+        command
+            .arg(property("zookeeper.DigestAuthenticationProvider.superDigest", &self.settings.super_digest));
         command.arg(property("log4j.configuration", &format!("file:{}", self.file("log4j.properties"))));
         command.args(["-cp", &class_path(), "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
         command.arg(self.file("zoo.cfg")).envs(self.settings.env.iter().cloned());

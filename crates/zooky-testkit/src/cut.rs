@@ -41,7 +41,12 @@ impl Cut {
         }
         rules += "COMMIT\n";
         let mut command = Command::new(tool("iptables-restore"));
-        command.args(WAIT).arg("--noflush").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(WAIT)
+            .arg("--noflush")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| refuse(&error.to_string()));
         let mut stdin = child.stdin.take().expect("its standard input is piped");
         stdin.write_all(rules.as_bytes()).expect("the rules are read");
@@ -69,7 +74,9 @@ fn remove(chain: &str) {
 fn sweep() {
     let Ok(output) = run(&["-S"]) else { return };
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some(chain) = line.strip_prefix("-N ").filter(|chain| chain.starts_with(PREFIX)) else { continue };
+        let Some(chain) = line.strip_prefix("-N ").filter(|chain| chain.starts_with(PREFIX)) else {
+            continue;
+        };
         let owner = chain[PREFIX.len()..].split('-').next().unwrap_or_default();
         if !Path::new("/proc").join(owner).exists() {
             remove(chain);

@@ -83,7 +83,8 @@ impl JavaProgram {
         let aside = tempfile::tempdir_in(&cache).expect("a directory beside the cached ones");
         let file = aside.path().join(format!("{}.java", self.class));
         fs::write(&file, &self.source).expect("the source is written");
-        let javac = Command::new("javac").arg("-cp").arg(jars).arg("-d").arg(aside.path()).arg(&file).output();
+        let javac =
+            Command::new("javac").arg("-cp").arg(jars).arg("-d").arg(aside.path()).arg(&file).output();
         let javac = javac.unwrap_or_else(|error| panic!("cannot run javac: {error}; {HINT}"));
         let complaint = String::from_utf8_lossy(&javac.stderr);
         assert!(javac.status.success(), "{} does not compile:\n{complaint}", self.class);

@@ -105,7 +105,8 @@ impl FencedRegister {
     pub fn open(path: impl AsRef<Path>) -> FencedRegister {
         let path = path.as_ref().to_path_buf();
         let file = OpenOptions::new().create(true).read(true).append(true).open(&path);
-        let file = file.unwrap_or_else(|error| panic!("cannot open the register {}: {error}", path.display()));
+        let file =
+            file.unwrap_or_else(|error| panic!("cannot open the register {}: {error}", path.display()));
         let shared = Shared { path, file, read_to: 0, state: State::default() };
         FencedRegister { shared: Arc::new(Mutex::new(shared)) }
     }
@@ -132,7 +133,8 @@ impl FencedRegister {
         let record = Record::new(RecordKind::Enter, mode, token, who);
         self.with(|shared| {
             shared.state.admit(mode, token)?;
-            let dead: Vec<Record> = shared.state.inside.iter().filter(|one| !one.is_alive()).cloned().collect();
+            let dead: Vec<Record> =
+                shared.state.inside.iter().filter(|one| !one.is_alive()).cloned().collect();
             for one in dead {
                 shared.append(Record { kind: RecordKind::Gone, ..one });
             }

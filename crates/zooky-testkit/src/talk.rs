@@ -130,7 +130,11 @@ impl Talk {
     }
 
     fn account(&self) -> String {
-        format!("it said:\n{}\nits standard error ends with:\n{}", self.heard.join("\n"), tail(&self.stderr()))
+        format!(
+            "it said:\n{}\nits standard error ends with:\n{}",
+            self.heard.join("\n"),
+            tail(&self.stderr())
+        )
     }
 
     fn stderr_path(&self) -> PathBuf {
