@@ -1,0 +1,49 @@
+# Each target does what its name says; CI calls `make test`, which needs nothing prepared by hand.
+# Any of them may be run again and again; what is there is not built or fetched twice.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint fmt peers bench soak mutants
+
+# The parallel test runner if there is one; the plain one does as well.
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## three processes contend for one lock
+	cargo run --release -- demo
+
+test: peers lint ## everything that must hold before a change is merged
+	cargo test --workspace --doc
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --workspace
+else
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --lib --bins --tests --no-fail-fast
+endif
+
+check: lint ## the inner loop: style, lints, the rules of the house, unit tests
+	cargo test --workspace --lib --bins
+	cargo test -p zooky-testkit --test house
+
+lint: ## formatting, and no warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## mend the formatting
+	cargo fmt --all
+
+peers: ## the real servers and clients that tests need, where they are missing
+	@tests/peers/install
+
+bench: peers ## zooky beside its peers, into docs/benchmarks.md
+	cargo run --release -p zooky-bench
+
+soak: peers ## the long versions of the tests that go on for as long as one lets them
+ifeq ($(NEXTEST),yes)
+	cargo nextest run --workspace --release --profile soak --run-ignored only soak
+else
+	cargo test --workspace --release -- --ignored soak
+endif
+
+mutants: peers ## seeded bugs, each of which must make a test fail
+	tests/mutants/run

@@ -1,0 +1,33 @@
+//! Waiting for something that other processes bring about: the one place where tests poll.
+
+use std::time::{Duration, Instant};
+
+/// Asks `probe` again and again until it answers with a value, and returns that value.
+///
+/// # Panics
+/// When `timeout` has passed without an answer; the message names `what` was waited for.
+#[track_caller]
+pub fn eventually<T>(timeout: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    match within(timeout, probe) {
+        Some(value) => value,
+        None => panic!("waited {timeout:?} in vain for {what}"),
+    }
+}
+
+/// The same for callers that have something better to say than a panic. The probe runs once more at the end,
+/// so that a machine which stood still for a while does not turn a success into a failure.
+pub(crate) fn within<T>(timeout: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + timeout;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let last = Instant::now() >= end;
+        if let Some(value) = probe() {
+            return Some(value);
+        }
+        if last {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(25));
+    }
+}
