@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zooky_client::{Acl, CreateMode, Error as SessionError, Hold, Session, State};
+use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
@@ -71,7 +71,7 @@ impl Recipe {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
-                Err(Error::Connect(fault)) if fault.is_unreachable() => {
+                Err(Error::Connect(fault @ ConnectError::Timeout { .. })) => {
                     tracing::warn!(path = %self.path, %fault, "still waiting for the lock, without a server");
                     continue;
                 }
@@ -219,7 +219,9 @@ impl Entry<'_> {
         let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
         let flight = self.session.flight();
         let creates: Vec<_> = ends
-            .map(|end| self.session.create(&path[..end], Vec::new(), CreateMode::PERSISTENT, &self.recipe.acl))
+            .map(|end| {
+                self.session.create(&path[..end], Vec::new(), CreateMode::PERSISTENT, &self.recipe.acl)
+            })
             .collect();
         drop(flight);
         let mut last = Ok(());

@@ -42,7 +42,7 @@ impl Client {
     /// # Errors
     /// As there, and [`Error::InsideRuntime`].
     pub fn connect(servers: &str) -> Result<Client, Error> {
-        Client::connect_with(SessionConfig::new(servers)?)
+        Client::connect_with(SessionConfig::new(servers.parse()?))
     }
 
     /// Connects as `config` says; see [`crate::Client::connect_with`].

@@ -39,7 +39,7 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn connect(servers: &str) -> Result<Client, Error> {
-        Client::connect_with(SessionConfig::new(servers)?).await
+        Client::connect_with(SessionConfig::new(servers.parse()?)).await
     }
 
     /// Connects as `config` says.

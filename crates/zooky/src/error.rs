@@ -12,6 +12,9 @@ pub enum Error {
     /// No server could be reached, or none let us in.
     #[error(transparent)]
     Connect(#[from] zooky_client::ConnectError),
+    /// The text names no list of servers.
+    #[error(transparent)]
+    Servers(#[from] zooky_client::ServerListError),
     /// A request to the server failed.
     #[error(transparent)]
     Session(#[from] zooky_client::Error),

@@ -44,4 +44,4 @@ pub use rwlock::RwLock;
 pub use token::{FencingToken, ParseTokenError};
 
 /// The session underneath, for those who need ZooKeeper itself.
-pub use zooky_client::{self as session, Acl, BootInstant, SessionConfig};
+pub use zooky_client::{self as session, Acl, BootInstant, ConnectError, SessionConfig};
