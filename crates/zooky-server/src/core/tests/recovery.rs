@@ -2,7 +2,10 @@
 
 use super::*;
 
-fn image(core: &Core) -> (Vec<(i64, i32)>, Vec<(i64, Vec<Acl>)>, Vec<RestoredNode>) {
+/// Sessions, ACLs, nodes.
+type Parts = (Vec<(i64, i32)>, Vec<(i64, Vec<Acl>)>, Vec<RestoredNode>);
+
+fn image(core: &Core) -> Parts {
     let image = core.image();
     let acls = image.acls().into_iter().map(|(id, acl)| (id, acl.to_vec())).collect();
     let nodes = image.nodes().map(|n| RestoredNode {
