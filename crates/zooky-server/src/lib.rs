@@ -1,1 +1,2 @@
-//! placeholder
+//! A durable ZooKeeper server in one process.
+pub mod core;
