@@ -191,3 +191,20 @@ async fn nobody_there_is_said_clearly() {
     let error = Session::connect(config.connect_timeout(Duration::from_millis(300))).await.unwrap_err();
     assert!(error.to_string().contains(&format!("127.0.0.1:{port}: Connection refused")), "{error}");
 }
+
+#[tokio::test]
+async fn apache_that_is_behind_is_refused_until_the_deadline() {
+    let mut apache = Apache::builder().tick_ms(500).start();
+    let session = Session::connect(config(&apache, "").timeout(Duration::from_secs(3))).await.unwrap();
+    session.create("/eph", "", CreateMode::EPHEMERAL, &Acl::open()).await.unwrap();
+    apache.kill();
+    std::fs::remove_dir_all(apache.data_dir().join("version-2")).unwrap();
+    let restarted = std::thread::spawn(move || {
+        apache.restart();
+        apache
+    });
+    let mut states = session.watch_state();
+    assert_eq!(states.changed().await, State::Suspended);
+    assert_eq!(states.changed().await, State::Lost);
+    drop(restarted.join().unwrap());
+}
