@@ -30,6 +30,7 @@ pub struct Ensemble {
 #[derive(Debug, Clone)]
 pub struct EnsembleBuilder {
     tick_ms: u32,
+    sync_limit: u32,
     member: ApacheBuilder,
 }
 
@@ -50,7 +51,7 @@ impl Ensemble {
 
     /// The settings, to be changed before the start.
     pub fn builder() -> EnsembleBuilder {
-        EnsembleBuilder { tick_ms: 500, member: Apache::builder() }
+        EnsembleBuilder { tick_ms: 500, sync_limit: 4, member: Apache::builder() }
     }
 
     /// The connect string of all members.
@@ -141,6 +142,13 @@ impl EnsembleBuilder {
         self
     }
 
+    /// After how many ticks of silence leader and followers give each other up. Default 4; with many, a follower
+    /// that is cut off goes on serving its clients for long.
+    pub fn sync_limit(mut self, ticks: u32) -> Self {
+        self.sync_limit = ticks;
+        self
+    }
+
     /// One more line for each `zoo.cfg`.
     pub fn extra(mut self, line: &str) -> Self {
         self.member = self.member.extra(line);
@@ -179,7 +187,8 @@ impl EnsembleBuilder {
         let mut member = self.member.clone();
         member = member.tick_ms(self.tick_ms).address(Ipv4Addr::new(127, 0, 0, 11 + index as u8));
         member = member.server_id(1 + index as u8);
-        member = member.extra("initLimit=20").extra("syncLimit=4").extra("quorumListenOnAllIPs=true");
+        member = member.extra("initLimit=20").extra("quorumListenOnAllIPs=true");
+        member = member.extra(&format!("syncLimit={}", self.sync_limit));
         for (other, Ports { quorum, election }) in ports.iter().enumerate() {
             let address = link(index, other);
             member = member.extra(&format!("server.{}={address}:{quorum}:{election}", other + 1));
