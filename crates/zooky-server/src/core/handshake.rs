@@ -1,0 +1,1 @@
+//! The first frame of a connection.
