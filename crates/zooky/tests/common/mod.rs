@@ -5,7 +5,7 @@
 //! that a bug fails it instead of hanging it.
 
 // Each test binary uses a part of this; and helpers of tests fail by panicking.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod again;
 pub mod kazoo;
@@ -52,8 +52,7 @@ macro_rules! backends {
 /// # Panics
 /// When it takes longer than `limit`.
 pub fn run<T>(limit: Duration, scenario: impl Future<Output = T>) -> T {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(limit, scenario)
             .await

@@ -53,8 +53,6 @@ impl Single for Ours {
     fn up(&mut self) {
         let mut config = Config::new(self.addr, self.data.path());
         config.tick = self.tick;
-        config.min_session_timeout = 2 * self.tick;
-        config.max_session_timeout = 20 * self.tick;
         self.server = Some(Server::start(config).unwrap());
     }
 }
