@@ -95,7 +95,11 @@ impl BootTimer {
     /// A timer that is not set.
     pub(crate) fn new() -> io::Result<BootTimer> {
         let fd = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(BootTimer { fd: AsyncFd::new(fd)?, armed: BootInstant::NEVER })
+        // The replacement that tokio names is `unsafe`, for types that may change their descriptor while they are
+        // registered. `OwnedFd` keeps its own until it is dropped, which is after the deregistration.
+        #[allow(deprecated)]
+        let fd = AsyncFd::new(fd)?;
+        Ok(BootTimer { fd, armed: BootInstant::NEVER })
     }
 
     /// Sees to it that the timer fires at `at` or earlier.

@@ -5,19 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
-use zooky_wire::{Response, Stat};
+use zooky_wire::Stat;
 
+use crate::core::Answer;
 use crate::error::Error;
 use crate::watch::Watch;
-
-/// A reply that a server gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// The newest transaction that the server had applied.
-    pub(crate) zxid: i64,
-    /// The body.
-    pub(crate) response: Response,
-}
 
 pub(crate) type ReplySender = oneshot::Sender<Result<Answer, Error>>;
 pub(crate) type Convert<T> = fn(Result<Answer, Error>, Option<Watch>) -> Result<T, Error>;

@@ -7,9 +7,9 @@ use zooky_wire::{
     Response, Stat, validate_path,
 };
 
-use crate::core::Ask;
+use crate::core::{Answer, Ask};
 use crate::error::Error;
-use crate::pending::{Answer, Children, Convert, Created, Pending};
+use crate::pending::{Children, Convert, Created, Pending};
 use crate::session::Session;
 use crate::watch::Watch;
 

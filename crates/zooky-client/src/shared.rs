@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) chroot: Chroot,
     /// The state as last told to those who follow it.
     pub(crate) states: watch::Sender<State>,
+    /// What the last attempt to connect failed with.
+    pub(crate) failure: Mutex<String>,
     limit: usize,
     deadline_ns: AtomicU64,
     /// From when on an acknowledgement is overdue.
@@ -50,6 +52,7 @@ impl Shared {
         Shared {
             chroot,
             states: watch::Sender::new(State::Suspended),
+            failure: Mutex::default(),
             limit,
             deadline_ns: AtomicU64::new(u64::MAX),
             overdue_ns: AtomicU64::new(u64::MAX),
@@ -92,10 +95,6 @@ impl Shared {
         self.deadline_ns.store(deadline.as_nanos(), Ordering::Release);
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
-    }
-
     /// The driver tells the state. Lost is final.
     pub(crate) fn set_state(&self, state: State) {
         self.connected.store(state == State::Connected, Ordering::Release);
@@ -126,7 +125,12 @@ impl Shared {
     }
 
     pub(crate) fn close(&self, done: Option<oneshot::Sender<Result<(), Error>>>) {
-        self.change(|queue| queue.close.get_or_insert_default().extend(done));
+        self.set_state(State::Lost);
+        self.change(|queue| match queue.ended {
+            // It is closed already; whoever waits sees `done` dropped.
+            Some(_) => {}
+            None => queue.close.get_or_insert_default().extend(done),
+        });
     }
 
     pub(crate) fn cork(&self) {

@@ -19,6 +19,11 @@ pub struct CoreConfig {
     pub first_session_id: i64,
     /// How session passwords are made.
     pub password: PasswordRule,
+    /// Keys the hash tables, so that clients cannot choose paths that collide. Any number that
+    /// clients do not know; it shows in nothing the core puts out.
+    pub hash_seed: u64,
+    /// How often containers and TTL nodes are looked at, in milliseconds.
+    pub container_check_ms: u64,
 }
 
 impl CoreConfig {
@@ -31,6 +36,8 @@ impl CoreConfig {
             super_digest: None,
             first_session_id,
             password,
+            hash_seed: 0,
+            container_check_ms: 60_000,
         }
     }
 }

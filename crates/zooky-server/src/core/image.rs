@@ -4,6 +4,9 @@ use bytes::Bytes;
 use zooky_wire::{Acl, StatPersisted};
 
 use super::Core;
+use super::acl::OPEN;
+use super::node::{AclId, NodeId};
+use super::tree::ROOT;
 
 /// Read access to the whole state.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +17,11 @@ pub struct Image<'a> {
 /// A node as a snapshot holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageNode<'a> {
-    /// Its path; the original writes the root's as "".
+    /// Its path; the root's is "", as in the original's snapshots.
     pub path: &'a str,
     /// Its data.
-    pub data: Option<&'a Bytes>,
-    /// The number of its ACL; -1 is the open one.
+    pub data: Option<&'a [u8]>,
+    /// The number of its ACL in [`Image::acls`]; -1 is the open one.
     pub acl: i64,
     /// Its stat.
     pub stat: StatPersisted,
@@ -45,16 +48,33 @@ impl<'a> Image<'a> {
 
     /// Sessions with their timeouts in milliseconds, by id.
     pub fn sessions(&self) -> Vec<(i64, i32)> {
-        Vec::new()
+        self.core.sessions.list()
     }
 
-    /// The ACLs in use, by number.
+    /// The ACLs in use, by number; the open one (-1) is not listed.
     pub fn acls(&self) -> Vec<(i64, &'a [Acl])> {
-        Vec::new()
+        self.core.tree.acls.iter().map(|(id, acl)| (number(id), acl)).collect()
     }
 
-    /// The nodes in preorder.
+    /// The nodes in preorder, the root first.
     pub fn nodes(&self) -> impl Iterator<Item = ImageNode<'a>> {
-        std::iter::empty()
+        let tree = &self.core.tree;
+        let mut ahead: Vec<NodeId> = vec![ROOT];
+        std::iter::from_fn(move || {
+            let id = ahead.pop()?;
+            let node = tree.node(id);
+            ahead.extend(node.children.iter().rev());
+            Some(ImageNode {
+                path: if id == ROOT { "" } else { &node.path },
+                data: node.data.as_deref(),
+                acl: number(node.acl),
+                stat: node.stat,
+            })
+        })
     }
+}
+
+/// The number of an ACL in a snapshot.
+fn number(id: AclId) -> i64 {
+    if id == OPEN { -1 } else { i64::from(id) }
 }

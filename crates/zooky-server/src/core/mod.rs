@@ -7,18 +7,38 @@
 //! shows what it did, so an owner that releases nothing before the appends in front of it are
 //! durable never shows anything that a crash could take back.
 
+mod acl;
+mod apply;
+mod auth;
 mod config;
+mod conn;
+mod expiry;
 mod handshake;
+mod hash;
 mod image;
 mod limits;
+mod node;
+mod notify;
+mod ops;
 mod password;
 mod replay;
+mod sessions;
 mod stats;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod watches;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use zooky_wire::TxnRecord;
+use zooky_wire::{Txn, TxnHeader, TxnRecord};
+
+use conn::Conn;
+use hash::{Hashing, Map};
+use sessions::Sessions;
+use tree::Tree;
+use watches::Watches;
 
 pub use config::{CoreConfig, first_session_id};
 pub use image::{Image, ImageNode, RestoredNode};
@@ -57,13 +77,14 @@ pub enum Input {
         /// The frame's body.
         frame: Bytes,
     },
-    /// A connection is gone. Its session lives on until its timeout. Needed after an
-    /// [`Output::Close`] too, but harmless there.
+    /// A connection is gone. Its session lives on until its timeout. Harmless after an
+    /// [`Output::Close`].
     Closed {
         /// Which connection.
         conn: ConnId,
     },
-    /// The time that [`Core::next_tick`] asked for has come (or any other time: harmless).
+    /// The time that [`Core::next_tick`] asked for has come (or any other time: harmless). Only a
+    /// tick ends sessions: hand in the frames that wait already before it.
     Tick,
 }
 
@@ -91,54 +112,71 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Core {
     config: CoreConfig,
+    tree: Tree,
+    sessions: Sessions,
+    conns: Map<ConnId, Conn>,
+    data_watches: Watches,
+    child_watches: Watches,
     last_zxid: i64,
+    next_session_id: i64,
+    /// The time of the present step.
+    now: Now,
+    /// When containers and TTL nodes are looked at next.
+    next_reap_ms: u64,
+    /// Events that the present transaction caused; they go out behind it.
+    events: Vec<Output>,
+    /// Room for the connections an event goes to.
+    told: Vec<ConnId>,
+    packets_received: u64,
+    packets_sent: u64,
 }
 
 impl Core {
     /// The empty tree (`/`, `/zookeeper`, `/zookeeper/config`, `/zookeeper/quota`), no sessions, zxid 0.
     pub fn new(config: CoreConfig) -> Core {
-        Core { config, last_zxid: 0 }
+        let mut core = Core::bare(config);
+        core.tree.add_system_nodes();
+        core
     }
 
-    /// The state of a snapshot: sessions with their timeouts in milliseconds, the numbered ACLs, and
-    /// the nodes, parents before children. `last_zxid` is the one in the snapshot's file name.
-    ///
-    /// # Errors
-    /// The parts do not fit together.
-    pub fn restore(
-        config: CoreConfig,
-        last_zxid: i64,
-        sessions: impl IntoIterator<Item = (i64, i32)>,
-        acls: impl IntoIterator<Item = (i64, Vec<zooky_wire::Acl>)>,
-        nodes: impl IntoIterator<Item = RestoredNode>,
-    ) -> Result<Core, RestoreError> {
-        let _ = (sessions, acls, nodes);
-        Ok(Core { config, last_zxid })
-    }
-
-    /// Applies a transaction of the log. What a snapshot that was taken while serving already shows
-    /// is tolerated, so replaying may start before the snapshot's end.
-    ///
-    /// # Errors
-    /// The transaction is none that a log may hold here.
-    pub fn replay(&mut self, record: &TxnRecord) -> Result<(), ReplayError> {
-        self.last_zxid = record.header.zxid;
-        Ok(())
-    }
-
-    /// The end of recovery: every session gets its whole timeout from `now`.
-    pub fn begin(&mut self, now: Now) {
-        let _ = (now, &self.config);
+    /// Only the root.
+    fn bare(config: CoreConfig) -> Core {
+        let hashing = Hashing::new(config.hash_seed);
+        Core {
+            tree: Tree::new(hashing.clone()),
+            sessions: Sessions::new(&hashing),
+            conns: hashing.map(),
+            data_watches: Watches::new(&hashing),
+            child_watches: Watches::new(&hashing),
+            last_zxid: 0,
+            next_session_id: config.first_session_id,
+            now: Now::default(),
+            next_reap_ms: 0,
+            events: Vec::new(),
+            told: Vec::new(),
+            packets_received: 0,
+            packets_sent: 0,
+            config,
+        }
     }
 
     /// One step: takes `input`, adds to `out` what is to be done. `now` must not go back.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
-        let _ = (now, input, out);
+        self.now = now;
+        match input {
+            Input::Opened { conn, peer } => {
+                self.conns.insert(conn, Conn::new(peer));
+            }
+            Input::Frame { conn, frame } => self.frame(conn, &frame, out),
+            Input::Closed { conn } => self.forget_conn(conn),
+            Input::Tick => self.tick(out),
+        }
     }
 
     /// When an [`Input::Tick`] is wanted next, in `mono_ms`; `None`: not before another input.
     pub fn next_tick(&self) -> Option<u64> {
-        None
+        let reap = (!self.tree.transient.is_empty()).then_some(self.next_reap_ms);
+        [self.sessions.next_ms(), reap].into_iter().flatten().min()
     }
 
     /// The newest transaction applied.
@@ -146,13 +184,19 @@ impl Core {
         self.last_zxid
     }
 
-    /// Counts, for the four-letter words and metrics. Cheap.
-    pub fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
     /// Read access to everything a snapshot holds, as of now.
     pub fn image(&self) -> Image<'_> {
         Image { core: self }
+    }
+
+    /// Numbers a transaction, applies it, and puts it out with the events it causes behind it.
+    /// It has been planned against the present state, so it applies.
+    fn commit(&mut self, mut header: TxnHeader, txn: Txn, out: &mut Vec<Output>) -> apply::Applied {
+        header.zxid = self.last_zxid + 1;
+        header.time_ms = self.now.wall_ms;
+        let applied = self.apply(&header, &txn);
+        out.push(Output::Append(TxnRecord { header, txn, digest: None }));
+        out.append(&mut self.events);
+        applied
     }
 }

@@ -76,12 +76,12 @@ pub(super) fn scan<E>(
 /// `Some` if the file ends before its first entry.
 fn check_header(bytes: &[u8], newest: bool) -> Result<Option<End>, Damage> {
     let damage = |why: String| Damage { offset: 0, why };
+    let header = FileHeader::decode(&mut Reader::new(bytes));
     // The header is durable before the first entry is written: without it there is none.
-    if newest && (bytes.len() < FileHeader::LEN || bytes.iter().all(|&b| b == 0)) {
+    if newest && header != Ok(FileHeader::LOG) && bytes.iter().skip(FileHeader::LEN).all(|&b| b == 0) {
         return Ok(Some(End { offset: 0, torn: bytes.iter().any(|&b| b != 0) }));
     }
-    let header =
-        FileHeader::decode(&mut Reader::new(bytes)).map_err(|_| damage("its header is cut off".into()))?;
+    let header = header.map_err(|_| damage("its header is cut off".into()))?;
     if header.magic != LOG_MAGIC {
         return Err(damage("it does not start as a log does".into()));
     }
