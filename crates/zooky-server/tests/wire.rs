@@ -122,6 +122,8 @@ fn unknown_requests_and_closing() {
     client.raw(w.as_slice()).unwrap();
     let (header, body) = client.reply().unwrap();
     assert_eq!((header.xid, header.err, body.len()), (77, ErrorCode::UNIMPLEMENTED, 0));
+    assert!(client.frame().is_err(), "the original closes such a connection");
+    let mut client = Raw::connect(server.addr());
     client.send(&[Request::Ping]).unwrap();
     assert_eq!(client.reply().unwrap().0.xid, xid::PING);
     client.call(Request::CloseSession).unwrap();

@@ -1,5 +1,5 @@
 //! A server as a child process: this very test binary, started again with a variable in its environment.
-#![allow(dead_code)] // each test uses its part
+#![allow(dead_code, unreachable_pub)] // each test uses its part
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};

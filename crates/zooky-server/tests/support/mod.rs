@@ -1,5 +1,5 @@
 //! A client as bare as can be, and servers to talk to.
-#![allow(dead_code)] // each test uses its part
+#![allow(dead_code, unreachable_pub)] // each test uses its part
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
