@@ -106,7 +106,7 @@ async fn a_closed_client_loses_its_guards(hosts: String) {
 }
 
 /// Long enough for the start of a virtual machine on a busy machine.
-const RESTART_TICK: Duration = Duration::from_secs(2);
+const RESTART_TICK: Duration = Duration::from_secs(1);
 
 #[test]
 fn ours_a_server_that_is_restarted_in_time_costs_no_lock() {
@@ -215,6 +215,33 @@ async fn says_lost_from(guard: &Guard, deadline: BootInstant) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// The process stands still past the deadline and nothing in it has noticed: the first look tells, and what the
+/// server has answered meanwhile changes nothing any more.
+#[test]
+fn ours_a_guard_is_lost_at_the_first_look_after_a_standstill() {
+    let server = Ours::start(TICK);
+    // One thread: while the test does not await, the session's task cannot run.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = client_with_timeout(&server.hosts(), 2 * TICK).await;
+        let lock = Lock::new(&client, &path("standstill")).unwrap();
+        let guard = lock.acquire().await.unwrap();
+        let session = client.current();
+        // Acknowledged by the server, but heard of too late.
+        let late = session.sync("/");
+        tokio::task::yield_now().await;
+        assert_eq!(guard.state(), GuardState::Held);
+        while guard.deadline() > BootInstant::now() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(guard.state(), GuardState::Lost);
+        let _ = late.await;
+        assert_eq!((guard.state(), session.state()), (GuardState::Lost, State::Lost));
+        assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
+        held_by_a_new_session(&client, lock.path()).await;
+    });
 }
 
 async fn held_by_a_new_session(client: &Client, path: &str) {
