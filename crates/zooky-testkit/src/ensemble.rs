@@ -31,6 +31,7 @@ pub struct Ensemble {
 #[derive(Debug, Clone)]
 pub struct EnsembleBuilder {
     tick_ms: u32,
+    sync_limit: u32,
     member: ApacheBuilder,
 }
 
@@ -51,7 +52,7 @@ impl Ensemble {
 
     /// The settings, to be changed before the start.
     pub fn builder() -> EnsembleBuilder {
-        EnsembleBuilder { tick_ms: 500, member: Apache::builder() }
+        EnsembleBuilder { tick_ms: 500, sync_limit: 4, member: Apache::builder() }
     }
 
     /// The connect string of all members.
@@ -153,6 +154,13 @@ impl EnsembleBuilder {
         self
     }
 
+    /// After how many ticks of silence leader and followers give each other up. Default 4; with many, a follower
+    /// that is cut off goes on serving its clients for long.
+    pub fn sync_limit(mut self, ticks: u32) -> Self {
+        self.sync_limit = ticks;
+        self
+    }
+
     /// One more line for each `zoo.cfg`.
     pub fn extra(mut self, line: &str) -> Self {
         self.member = self.member.extra(line);
@@ -191,7 +199,8 @@ impl EnsembleBuilder {
         let mut member = self.member.clone();
         member = member.tick_ms(self.tick_ms).address(Ipv4Addr::new(127, 0, 0, 11 + index as u8));
         member = member.server_id(1 + index as u8);
-        member = member.extra("initLimit=10").extra("syncLimit=4").extra("quorumListenOnAllIPs=true");
+        member = member.extra("initLimit=10").extra("quorumListenOnAllIPs=true");
+        member = member.extra(&format!("syncLimit={}", self.sync_limit));
         // Connecting to a member that is cut off (5 s by default) and the pauses of an election (up to 60 s) must stay
         // well below `initLimit`, or one member gives a round up while another still tries to enter it.
         member = member.extra(&format!("cnxTimeout={}", 2 * self.tick_ms));

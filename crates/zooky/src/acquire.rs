@@ -86,10 +86,15 @@ impl Recipe {
         }
     }
 
-    /// Looks, and joins only if nobody is in the way; `None` if somebody is.
-    pub(crate) async fn try_acquire(&self, mode: Mode) -> Result<Option<Guard>, Error> {
+    /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
+    /// told who, at the price of one more read.
+    pub(crate) async fn try_acquire(
+        &self,
+        mode: Mode,
+        report: Option<&WaitingFor>,
+    ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, mode).try_once().await
+        self.enter(session, mode).try_once(report).await
     }
 
     fn enter(&self, session: Session, mode: Mode) -> Entry<'_> {
@@ -141,11 +146,14 @@ impl Entry<'_> {
         }
     }
 
-    async fn try_once(mut self) -> Result<Option<Guard>, Error> {
+    async fn try_once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
         match self.list().await {
             Ok(children) => match self.core.would_wait(&children) {
                 Ok(None) => {}
-                Ok(Some(_)) => return Ok(None),
+                Ok(Some(blocker)) => {
+                    self.report(&blocker, report).await;
+                    return Ok(None);
+                }
                 Err(refusal) => return Err(self.recipe.refused(refusal)),
             },
             Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
@@ -154,11 +162,23 @@ impl Entry<'_> {
         let mut action = self.core.start();
         loop {
             action = match action {
-                Action::Watch(_) => return Ok(None),
+                Action::Watch(blocker) => {
+                    self.report(&blocker, report).await;
+                    return Ok(None);
+                }
                 Action::Grant => return self.grant().map(Some),
                 Action::Refuse(refusal) => return Err(self.recipe.refused(refusal)),
                 other => self.step(other).await?,
             }
+        }
+    }
+
+    /// Tells who is in the way, if that is asked for and can be seen.
+    async fn report(&self, child: &str, report: Option<&WaitingFor>) {
+        let Some(report) = report else { return };
+        if let Ok((data, stat)) = self.session.get(&format!("{}/{child}", self.recipe.path)).await {
+            let contender = Contender::read(&self.recipe.path, child, data, stat, None);
+            contender.into_iter().for_each(|contender| report.set(contender));
         }
     }
 

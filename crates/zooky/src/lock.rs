@@ -114,7 +114,7 @@ impl Lock {
     /// # Errors
     /// As [`Lock::acquire`], and when the session is lost meanwhile.
     pub async fn try_acquire(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Exclusive).await
+        self.recipe.try_acquire(Mode::Exclusive, None).await
     }
 
     /// Waits for the lock, up to `timeout`; zero tries once.
@@ -133,7 +133,7 @@ pub(crate) async fn within(recipe: &Recipe, mode: Mode, timeout: Duration) -> Re
     let begun = Instant::now();
     let waiting = WaitingFor::default();
     if timeout.is_zero() {
-        if let Some(guard) = recipe.try_acquire(mode).await? {
+        if let Some(guard) = recipe.try_acquire(mode, Some(&waiting)).await? {
             return Ok(guard);
         }
     } else if let Ok(result) = tokio::time::timeout(timeout, recipe.acquire(mode, &waiting)).await {

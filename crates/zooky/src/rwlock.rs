@@ -65,7 +65,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_read(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Shared).await
+        self.recipe.try_acquire(Mode::Shared, None).await
     }
 
     /// A writer's guard if nobody holds or waits at this moment; as [`crate::Lock::try_acquire`].
@@ -73,7 +73,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_write(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Exclusive).await
+        self.recipe.try_acquire(Mode::Exclusive, None).await
     }
 
     /// [`RwLock::read`], up to `timeout`.
