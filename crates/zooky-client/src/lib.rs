@@ -4,11 +4,15 @@
 //! again, and knows by its own clock until when the servers cannot have given its ephemeral nodes away:
 //! [`Session::deadline`]. Past it the session is [`State::Lost`], which is final, whatever a server still says.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+//! # let hosts = server.addr().to_string();
 //! use zooky_client::{Acl, CreateMode, Session, SessionConfig};
 //!
-//! let session = Session::connect(SessionConfig::new("localhost:2181".parse()?)).await?;
+//! // hosts: "localhost:2181", say
+//! let session = Session::connect(SessionConfig::new(hosts.parse()?)).await?;
 //! let made = session.create("/hello", "world", CreateMode::EPHEMERAL, &Acl::open()).await?;
 //! let (data, stat) = session.get(&made.path).await?;
 //! assert_eq!((&data[..], stat.ephemeral_owner), (&b"world"[..], session.id()));

@@ -109,9 +109,14 @@ impl Session {
     /// It is not `Send`, so that it is not kept over an `await`: **awaiting a request of this session while it exists
     /// would wait for ever**.
     ///
-    /// ```no_run
+    /// ```
     /// # use zooky_client::*;
-    /// # async fn example(session: Session) -> Result<(), Error> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+    /// # let hosts = server.addr().to_string();
+    /// # let session = Session::connect(SessionConfig::new(hosts.parse()?)).await?;
+    /// # session.create("/a", "", CreateMode::PERSISTENT, &Acl::open()).await?;
     /// let flight = session.flight();
     /// let made = flight.create("/a/x-", "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::open());
     /// let names = flight.children("/a");

@@ -1,10 +1,15 @@
 //! A durable ZooKeeper server in one process.
 //!
-//! ```no_run
+//! ```
 //! use zooky_server::{Config, Server};
 //!
-//! let server = Server::start(Config::new("127.0.0.1:2181".parse()?, "data"))?;
+//! # let dir = tempfile::tempdir()?;
+//! # let data = dir.path().join("data");
+//! // Port 0: any that is free.
+//! let server = Server::start(Config::new("127.0.0.1:0".parse()?, data))?;
 //! println!("listening on {}", server.addr());
+//! # let stopper = server.stopper();
+//! # stopper.stop();
 //! server.wait()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -4,13 +4,16 @@
 //! thread until it is done. Used on a thread that runs asynchronous tasks, the calls fail with
 //! [`Error::InsideRuntime`] instead of blocking it.
 //!
-//! ```no_run
-//! let client = zooky::blocking::Client::connect("localhost:2181")?;
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+//! # let hosts = server.addr().to_string();
+//! let client = zooky::blocking::Client::connect(&hosts)?;
 //! let lock = zooky::blocking::Lock::new(&client, "/locks/nightly-backup")?;
 //! let guard = lock.acquire()?;
 //! println!("ours, with token {}", guard.fencing_token());
 //! guard.release()?;
-//! # Ok::<(), zooky::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::sync::Arc;

@@ -1,8 +1,12 @@
 //! Distributed locks on ZooKeeper: guards with fencing tokens that know when they are lost.
 //!
-//! ```no_run
-//! # #[tokio::main] async fn main() -> Result<(), zooky::Error> {
-//! let client = zooky::Client::connect("zk1:2181,zk2:2181,zk3:2181/app").await?;
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+//! # let hosts = server.addr().to_string();
+//! // hosts: "zk1:2181,zk2:2181,zk3:2181/app", say
+//! let client = zooky::Client::connect(&hosts).await?;
 //! let lock = zooky::Lock::new(&client, "/locks/nightly-backup")?;
 //! let guard = lock.acquire().await?;
 //! // ... write, handing guard.fencing_token() along ...

@@ -17,9 +17,12 @@ use crate::{Client, Error, Owner};
 /// you like; each acquisition is a contender of its own (so a task that acquires twice waits for
 /// itself).
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), zooky::Error> {
-/// let client = zooky::Client::connect("localhost:2181").await?;
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+/// # let hosts = server.addr().to_string();
+/// let client = zooky::Client::connect(&hosts).await?;
 /// let lock = zooky::Lock::new(&client, "/locks/nightly-backup")?;
 ///
 /// let guard = lock.acquire().await?;

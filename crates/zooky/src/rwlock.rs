@@ -18,10 +18,15 @@ use crate::{Client, Error, Owner};
 /// `WriteLock` on the same path. (kazoo's plain `Lock` does not see readers, neither kazoo's nor
 /// ours: never mix it with readers.)
 ///
-/// ```no_run
-/// # async fn example(client: &zooky::Client) -> Result<(), zooky::Error> {
-/// let dataset = zooky::RwLock::new(client, "/locks/dataset")?;
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+/// # let hosts = server.addr().to_string();
+/// # let client = zooky::Client::connect(&hosts).await?;
+/// let dataset = zooky::RwLock::new(&client, "/locks/dataset")?;
 /// let reading = dataset.read().await?;
+/// assert!(dataset.try_write().await?.is_none());
 /// reading.release().await?;
 /// let writing = dataset.write().await?;
 /// writing.release().await?;
