@@ -1,4 +1,6 @@
 //! A session against zooky's own server, in this process.
+// Helpers of tests fail a test by panicking, as the tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
