@@ -183,3 +183,70 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+    use zooky_wire::Request;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn ask() -> Ask {
+        Ask { request: Request::Ping, reply: None, watch: None }
+    }
+
+    #[test]
+    fn a_flight_leaves_whole_with_one_wake() {
+        let shared = Shared::new(Chroot::default(), 10);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut asks = Vec::new();
+        shared.drain(&mut asks, &waker);
+        shared.cork();
+        shared.push(ask()).unwrap();
+        shared.drain(&mut asks, &waker);
+        assert!(asks.is_empty());
+        shared.push(ask()).unwrap();
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        shared.uncork();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        shared.drain(&mut asks, &waker);
+        assert_eq!(asks.len(), 2);
+    }
+
+    #[test]
+    fn lost_is_final_and_found_by_looking() {
+        let shared = Shared::new(Chroot::default(), 10);
+        shared.set_state(State::Connected);
+        shared.set_deadline(BootInstant::now() + Duration::from_secs(10), Duration::from_secs(3));
+        assert_eq!((shared.state(), shared.is_suspect()), (State::Connected, false));
+        shared.set_deadline(BootInstant::now() + Duration::from_secs(2), Duration::from_secs(3));
+        assert_eq!((shared.state(), shared.is_suspect()), (State::Connected, true));
+        shared.set_deadline(BootInstant::now(), Duration::ZERO);
+        assert_eq!(shared.state(), State::Lost);
+        // An acknowledgement that comes now is too late.
+        shared.set_deadline(BootInstant::now() + Duration::from_secs(10), Duration::ZERO);
+        shared.set_state(State::Connected);
+        assert_eq!((shared.state(), shared.is_suspect()), (State::Lost, true));
+        assert!(shared.drain(&mut Vec::new(), Waker::noop()).look);
+    }
+
+    #[test]
+    fn the_queue_has_a_bound_and_an_end() {
+        let shared = Shared::new(Chroot::default(), 1);
+        shared.push(ask()).unwrap();
+        assert!(matches!(shared.push(ask()), Err(Error::Overloaded { limit: 1, .. })));
+        assert_eq!(shared.end(&Error::Closed).0.len(), 1);
+        assert_eq!(shared.push(ask()), Err(Error::Closed));
+    }
+}

@@ -1,4 +1,6 @@
 //! A session with three Apache ZooKeepers that fail one by one.
+// Helpers of tests fail a test by panicking, as the tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 

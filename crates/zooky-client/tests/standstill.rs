@@ -1,4 +1,6 @@
 //! A program that stands still (SIGSTOP, a suspend) past its session's timeout must know at its first look.
+// Helpers of tests fail a test by panicking, as the tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -1,4 +1,6 @@
 //! TLS in front of a real Apache ZooKeeper.
+// Helpers of tests fail a test by panicking, as the tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ mod deadline;
 mod replies;
 mod requests;
 mod session;
+mod state;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -21,7 +22,8 @@ use crate::session::State;
 use crate::watch::WatchEvent;
 
 pub(crate) use requests::Ask;
-pub(crate) use session::{Core, Settings};
+pub(crate) use session::Core;
+pub(crate) use state::Settings;
 
 /// A reply that a server gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use zooky_wire::{
 
 use super::deadline::Deadline;
 use super::requests::{Sent, encode};
-use super::session::{Identity, Life, Link, Up, answer};
+use super::session::answer;
+use super::state::{Identity, Life, Link, Up};
 use super::watches::Kind;
 use super::{Answer, Core, Output, Watcher};
 use crate::boottime::BootInstant;

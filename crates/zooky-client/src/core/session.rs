@@ -7,84 +7,16 @@ use bytes::BytesMut;
 use zooky_wire::{ConnectRequest, PASSWORD_LEN, Request, Writer, xid};
 
 use super::connect::Chooser;
-use super::deadline::Deadline;
 use super::requests::{Ask, Requests, encode};
+use super::state::{Identity, Life, Link, Settings};
 use super::watches::Watches;
 use super::{Output, Watcher};
 use crate::boottime::BootInstant;
-use crate::chroot::Chroot;
 use crate::error::Error;
 use crate::session::State;
 
 /// The least time that an attempt to connect is given.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(200);
-
-/// What a session is started with.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// How many servers there are.
-    pub(crate) servers: usize,
-    pub(crate) chroot: Chroot,
-    pub(crate) timeout: Duration,
-    pub(crate) margin: Option<Duration>,
-    pub(crate) auth: Vec<(String, Vec<u8>)>,
-    pub(crate) max_outstanding: usize,
-    pub(crate) max_request: usize,
-    pub(crate) max_reply: usize,
-    /// All randomness comes from here.
-    pub(crate) seed: u64,
-}
-
-/// What the session is at.
-#[derive(Debug)]
-pub(super) enum Life {
-    /// No server has given it an id yet.
-    Opening,
-    Open,
-    /// Nothing is done any more but to close it on a server, until then at the latest. New requests get the error.
-    Ending {
-        error: Error,
-        until: BootInstant,
-    },
-    Over {
-        error: Error,
-    },
-}
-
-/// What the connection is at.
-#[derive(Debug)]
-pub(super) enum Link {
-    Down {
-        retry_at: BootInstant,
-    },
-    Connecting {
-        give_up_at: BootInstant,
-    },
-    /// The connect request was sent.
-    Shaking {
-        give_up_at: BootInstant,
-        sent_at: BootInstant,
-    },
-    Up(Up),
-}
-
-/// A connection that serves the session.
-#[derive(Debug)]
-pub(super) struct Up {
-    pub(super) heard_at: BootInstant,
-    pub(super) sync_at: BootInstant,
-    /// Identities of ours that the server has not accepted yet.
-    pub(super) unproven: usize,
-    pub(super) announced: bool,
-}
-
-/// A session that servers know.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub(super) id: i64,
-    pub(super) password: Vec<u8>,
-    pub(super) deadline: Deadline,
-}
 
 /// The session as a state machine. `R` is where answers go, `W` where events go.
 #[derive(Debug)]

@@ -119,21 +119,22 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
-    impl Watcher for Rc<&'static str> {
+    impl Watcher for Rc<str> {
         fn is_gone(&self) -> bool {
             Rc::strong_count(self) == 1
         }
     }
 
-    fn names(watchers: Vec<Rc<&'static str>>) -> Vec<&'static str> {
-        let mut names: Vec<_> = watchers.iter().map(|one| **one).collect();
+    fn names(watchers: &[Rc<str>]) -> Vec<&str> {
+        let mut names: Vec<_> = watchers.iter().map(|one| &**one).collect();
         names.sort_unstable();
         names
     }
 
     #[test]
     fn an_event_reaches_those_it_concerns_once() {
-        let (data, exist, child) = (Rc::new("data"), Rc::new("exist"), Rc::new("child"));
+        let (data, exist, child) =
+            (Rc::<str>::from("data"), Rc::<str>::from("exist"), Rc::<str>::from("child"));
         let mut watches = Watches::new();
         let fill = |watches: &mut Watches<_>| {
             watches.take();
@@ -150,14 +151,14 @@ mod tests {
         ] {
             fill(&mut watches);
             assert!(watches.fire(event, "/b").is_empty());
-            assert_eq!(names(watches.fire(event, "/a")), expected);
+            assert_eq!(names(&watches.fire(event, "/a")), expected);
             assert!(watches.fire(event, "/a").is_empty());
         }
     }
 
     #[test]
     fn what_nobody_waits_for_is_not_set_again() {
-        let (stays, goes) = (Rc::new("stays"), Rc::new("goes"));
+        let (stays, goes) = (Rc::<str>::from("stays"), Rc::<str>::from("goes"));
         let mut watches = Watches::new();
         watches.add(Kind::Child, "/a".into(), stays.clone());
         watches.add(Kind::Data, "/b".into(), goes.clone());
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn many_are_set_again_in_pieces() {
-        let one = Rc::new("one");
+        let one = Rc::<str>::from("one");
         let mut watches = Watches::new();
         for i in 0..5_000 {
             watches.add(Kind::Exist, format!("/{i:0100}"), one.clone());
@@ -195,7 +196,7 @@ mod tests {
     fn watchers_who_are_gone_do_not_pile_up() {
         let mut watches = Watches::new();
         for i in 0..10_000 {
-            let goes = Rc::new("goes");
+            let goes = Rc::<str>::from("goes");
             watches.add(Kind::Data, format!("/{i}"), goes.clone());
         }
         assert!(watches.count <= 64);

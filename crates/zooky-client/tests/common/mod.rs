@@ -1,0 +1,127 @@
+//! What a session must do with any server, Apache's or ours.
+
+use std::time::Duration;
+
+use zooky_client::{
+    Acl, CreateMode, Error, EventType, MultiOp, MultiResult, Session, SessionConfig, State, perms,
+};
+
+pub(crate) fn config(hosts: &str, chroot: &str) -> SessionConfig {
+    SessionConfig::new(format!("{hosts}{chroot}").parse().unwrap())
+}
+
+pub(crate) async fn every_request(hosts: &str) {
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    assert_eq!((session.state(), session.is_suspect()), (State::Connected, false));
+    assert_eq!(session.timeout(), Duration::from_secs(10));
+
+    let made = session.create("/a", "one", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    assert_eq!((made.path.as_str(), made.stat.czxid), ("/a", made.zxid));
+    let error = session.create("/a", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap_err();
+    assert_eq!(error, Error::NodeExists { path: "/a".into() });
+    let first = session.create("/a/n-", "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::open()).await.unwrap();
+    assert_eq!((first.path.as_str(), first.stat.ephemeral_owner), ("/a/n-0000000000", session.id()));
+    session.create("/a/", "", CreateMode::PERSISTENT_SEQUENTIAL, &Acl::open()).await.unwrap();
+    session.create("/box", "", CreateMode::CONTAINER, &Acl::open()).await.unwrap();
+
+    assert_eq!(session.get("/a").await.unwrap().0, "one");
+    assert_eq!(session.set("/a", "two", 0).await.unwrap().version, 1);
+    let error = session.set("/a", "two", 0).await.unwrap_err();
+    assert_eq!(error, Error::BadVersion { path: "/a".into() });
+    assert_eq!(session.exists("/a").await.unwrap().unwrap().num_children, 2);
+    assert_eq!(session.exists("/b").await.unwrap(), None);
+    let (children, stat) = session.children_stat("/a").await.unwrap();
+    assert_eq!((children.names.len(), stat.cversion), (2, 2));
+    assert!(children.zxid >= made.zxid);
+    let error = session.delete("/a", -1).await.unwrap_err();
+    assert_eq!(error, Error::NotEmpty { path: "/a".into() });
+    let error = session.create(&format!("{}/x", first.path), "", CreateMode::PERSISTENT, &Acl::open()).await;
+    assert!(matches!(error, Err(Error::NoChildrenForEphemerals { .. })));
+    assert!(matches!(session.get("a").await, Err(Error::BadPath(_))));
+    session.sync("/a").await.unwrap();
+    session.close().await.unwrap();
+
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    assert_eq!(session.exists(&first.path).await.unwrap(), None, "the closed session's node is gone");
+}
+
+pub(crate) async fn acls_identities_and_multis(hosts: &str) {
+    let owner = Session::connect(config(hosts, "").auth("digest", "me:secret")).await.unwrap();
+    owner.create("/mine", "x", CreateMode::PERSISTENT, &Acl::creator_all()).await.unwrap();
+    let stranger = Session::connect(config(hosts, "")).await.unwrap();
+    assert_eq!(stranger.get("/mine").await.unwrap_err(), Error::NoAuth { path: "/mine".into() });
+    stranger.auth("digest", b"me:secret").await.unwrap();
+    assert_eq!(stranger.get("/mine").await.unwrap().0, "x");
+    let (acl, stat) = owner.acl("/mine").await.unwrap();
+    assert_eq!((acl[0].perms, acl[0].id.scheme.as_str()), (perms::ALL, "digest"));
+    owner.set_acl("/mine", &Acl::open(), stat.aversion).await.unwrap();
+    let error = owner.create("/bad", "", CreateMode::PERSISTENT, &[]).await.unwrap_err();
+    assert_eq!(error, Error::InvalidAcl { path: "/bad".into() });
+
+    let check = |version| MultiOp::Check { path: "/mine".into(), version };
+    let set = MultiOp::SetData { path: "/mine".into(), data: Some("y".into()), version: -1 };
+    let results = owner.multi(vec![check(0), set.clone()]).await.unwrap();
+    assert!(matches!(results[..], [MultiResult::Check, MultiResult::SetData(_)]), "{results:?}");
+    let results = owner.multi(vec![check(0), set]).await.unwrap();
+    assert!(matches!(results[..], [MultiResult::Error(_), MultiResult::Error(_)]), "{results:?}");
+
+    let error = Session::connect(config(hosts, "").auth("nonsense", "x")).await.unwrap_err();
+    assert_eq!(error, zooky_client::ConnectError::AuthFailed);
+    assert_eq!(stranger.auth("nonsense", b"x").await.unwrap_err(), Error::AuthFailed);
+    stranger.lost().await;
+    assert_eq!(stranger.get("/mine").await.unwrap_err(), Error::AuthFailed);
+}
+
+pub(crate) async fn only_what_is_below_the_chroot(hosts: &str) {
+    let whole = Session::connect(config(hosts, "")).await.unwrap();
+    whole.create("/app", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let app = Session::connect(config(hosts, "/app")).await.unwrap();
+    let (missing, watch) = app.exists_watch("/x").await.unwrap();
+    assert_eq!(missing, None);
+    let made = app.create("/x", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    assert_eq!(made.path, "/x");
+    let event = watch.await.unwrap();
+    assert_eq!((event.kind, event.path.as_str()), (EventType::CREATED, "/x"));
+    assert_eq!(app.children("/").await.unwrap().names, ["x"]);
+    assert!(whole.exists("/app/x").await.unwrap().is_some());
+    assert_eq!(app.delete("/y", -1).await.unwrap_err(), Error::NoNode { path: "/y".into() });
+}
+
+pub(crate) async fn each_kind_of_watch_before_the_newer_state(hosts: &str) {
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    session.create("/w", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let (_, _, data) = session.get_watch("/w").await.unwrap();
+    let (_, children) = session.children_watch("/w").await.unwrap();
+    let (_, exists) = session.exists_watch("/w").await.unwrap();
+    session.create("/w/c", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    assert_eq!(now_or_never(children).unwrap().unwrap().kind, EventType::CHILDREN_CHANGED);
+    session.set("/w", "new", -1).await.unwrap();
+    assert_eq!(now_or_never(data).unwrap().unwrap().kind, EventType::DATA_CHANGED);
+    assert_eq!(now_or_never(exists).unwrap().unwrap().kind, EventType::DATA_CHANGED);
+    assert!(matches!(session.get_watch("/none").await, Err(Error::NoNode { .. })));
+}
+
+fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+pub(crate) async fn a_session_ends_with_its_last_handle(hosts: &str) {
+    let judge = Session::connect(config(hosts, "")).await.unwrap();
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    let flight = session.flight();
+    let made = flight.create("/eph", "", CreateMode::EPHEMERAL, &Acl::open());
+    let names = flight.children("/");
+    drop(flight);
+    assert!(names.await.unwrap().names.contains(&"eph".to_owned()));
+    made.await.unwrap();
+    let (stat, gone) = judge.exists_watch("/eph").await.unwrap();
+    assert_eq!(stat.unwrap().ephemeral_owner, session.id());
+    let (_, watch) = session.exists_watch("/never").await.unwrap();
+    drop(session);
+    assert_eq!(gone.await.unwrap().kind, EventType::DELETED);
+    assert_eq!(watch.await.unwrap_err(), Error::Closed);
+}
