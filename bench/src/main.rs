@@ -9,6 +9,7 @@ mod bars;
 mod child;
 mod disk;
 mod failure;
+mod interrupt;
 mod machine;
 mod peers;
 mod protocol;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Measure) -> Result<(), Failure> {
+    interrupt::listen()?;
     let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
     plan.flavor = args.runtime;
     if !args.peers.is_empty() {
@@ -141,6 +143,7 @@ fn measure(args: &Measure) -> Result<(), Failure> {
 }
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
+    interrupt::listen()?;
     let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
     let data = data_directory(None)?;
     let server = Server::start(server.unwrap_or(usual), data.path())?;
