@@ -126,9 +126,10 @@ fn measure(args: &Measure) -> Result<(), Failure> {
         eprintln!("{} is not measured: this was built without the feature `ours`", peer.name());
     }
     let data = data_directory(args.data.as_deref())?;
+    let machine = machine::facts(data.path());
     let results = rounds::run(&plan, data.path())?;
     let command = if args.quick { "zooky-bench --quick" } else { "make bench" };
-    let text = report::markdown(&plan, &results, command, &machine::today(), &machine::facts(data.path()));
+    let text = report::markdown(&plan, &results, command, &machine::today(), &machine);
     print(&text)?;
     let complete = !args.quick && args.only.is_empty() && args.peers.is_empty();
     let out = args.out.clone().or_else(|| complete.then(|| workspace().join("docs/benchmarks.md")));
