@@ -1,6 +1,7 @@
 //! A peer's process, seen from the driver.
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::peers::{Flavor, PeerKind};
 use crate::protocol::Order;
 use serde::de::DeserializeOwned;
@@ -30,6 +31,7 @@ impl Child {
 
     /// Gives an order and waits until it has been carried out.
     pub(crate) fn obey<T: DeserializeOwned>(&mut self, order: &Order) -> Result<T, Failure> {
+        interrupt::check()?;
         self.talk.send_line(&order.to_string());
         let answer = self.talk.expect_line("", PATIENCE);
         let failed = |what: &str| Failure::Refused(format!("{} at {order:?}: {what}", self.kind.name()));

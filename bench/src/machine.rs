@@ -15,7 +15,12 @@ pub(crate) fn facts(data: &Path) -> String {
     let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     // What follows the numbers may name a provider.
     let kernel = kernel.split(['-', '\n']).next().unwrap_or("?");
-    format!("{cores} cores ({cpu}), {memory_gib} GiB, Linux {kernel}, data on {}", file_system(data))
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
+    let disk = file_system(data);
+    format!(
+        "{cores} cores ({cpu}), {memory_gib} GiB, Linux {kernel}, data on {disk}, load {load} at the start"
+    )
 }
 
 /// The file system that the data lies on.

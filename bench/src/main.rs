@@ -9,6 +9,7 @@ mod bars;
 mod child;
 mod disk;
 mod failure;
+mod interrupt;
 mod machine;
 mod peers;
 mod protocol;
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Measure) -> Result<(), Failure> {
+    interrupt::listen()?;
     let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
     plan.flavor = args.runtime;
     if !args.peers.is_empty() {
@@ -124,9 +126,10 @@ fn measure(args: &Measure) -> Result<(), Failure> {
         eprintln!("{} is not measured: this was built without the feature `ours`", peer.name());
     }
     let data = data_directory(args.data.as_deref())?;
+    let machine = machine::facts(data.path());
     let results = rounds::run(&plan, data.path())?;
     let command = if args.quick { "zooky-bench --quick" } else { "make bench" };
-    let text = report::markdown(&plan, &results, command, &machine::today(), &machine::facts(data.path()));
+    let text = report::markdown(&plan, &results, command, &machine::today(), &machine);
     print(&text)?;
     let complete = !args.quick && args.only.is_empty() && args.peers.is_empty();
     let out = args.out.clone().or_else(|| complete.then(|| workspace().join("docs/benchmarks.md")));
@@ -141,6 +144,7 @@ fn measure(args: &Measure) -> Result<(), Failure> {
 }
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
+    interrupt::listen()?;
     let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
     let data = data_directory(None)?;
     let server = Server::start(server.unwrap_or(usual), data.path())?;

@@ -47,7 +47,7 @@ fn bars(results: &Results) -> String {
         let verdict = if ratio.median <= bar.at_most { "met" } else { "**missed**" };
         Some(vec![
             bar.what.to_string(),
-            two_digits(ratio),
+            ratio_digits(ratio),
             format!("{:.2}", bar.at_most),
             verdict.to_string(),
         ])
@@ -168,8 +168,8 @@ fn digits(spread: Spread) -> String {
     format!("{median} ({min}–{max})")
 }
 
-fn two_digits(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
+fn ratio_digits(spread: Spread) -> String {
+    format!("{:.3} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
 }
 
 /// With separators between thousands, or with a decimal if it is small.
