@@ -3,18 +3,15 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{LONG, Resource, client_with_timeout, eventually, path, run};
-use tokio::task::JoinSet;
-use zooky::{Error, GuardState, Lock};
-use zooky_testkit::{Ensemble, Mode};
+use common::contest::{self, Contest};
+use common::{LONG, client_with_timeout, eventually, path, run};
+use zooky::{GuardState, Lock};
+use zooky_testkit::Ensemble;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(500);
-const CLIENTS: usize = 8;
 /// An election, and everybody's way to another server, on a busy machine.
 const ELECTION: Duration = Duration::from_secs(20);
 
@@ -32,75 +29,16 @@ fn ensemble_leader_frozen_while_eight_clients_contend() {
 
 /// Eight clients contend, the leader fails, and they go on.
 async fn contend(ensemble: &mut Ensemble, fail: impl FnOnce(&mut Ensemble, usize)) {
-    let (path, resource) = (path("contend"), Arc::new(Resource::new()));
-    let (over, grants) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut tasks = JoinSet::new();
-    for n in 0..CLIENTS {
-        let contender = Contender {
-            name: n.to_string(),
-            hosts: ensemble.hosts(),
-            path: path.clone(),
-            resource: resource.clone(),
-            over: over.clone(),
-            grants: grants.clone(),
-        };
-        tasks.spawn(contender.run());
-    }
-    let count = || grants.load(Ordering::SeqCst);
-    let reaches = |goal| eventually("more grants", move || async move { (count() >= goal).then_some(()) });
-    reaches(40).await;
+    let mut contest = Contest::start(&ensemble.hosts(), TIMEOUT);
+    contest.reaches(40).await;
     let leader = ensemble.leader();
     fail(ensemble, leader);
-    let (failed, before) = (Instant::now(), count());
-    // What was granted under the old leader may still come in; after this many, every client has been served since.
-    reaches(before + 3 * CLIENTS).await;
+    let failed = Instant::now();
+    // What was granted under the old leader may still come in; after this many, they have been served since.
+    contest.reaches(contest.grants() + 3 * contest::CLIENTS).await;
     let gap = failed.elapsed();
     assert!(gap < TIMEOUT + 2 * TICK + ELECTION, "it went on only after {gap:?}");
-    over.store(true, Ordering::SeqCst);
-    let mut served = 0;
-    while let Some(done) = tasks.join_next().await {
-        served += usize::from(done.unwrap() > 0);
-    }
-    assert_eq!(served, CLIENTS);
-    assert_eq!(resource.register.overlaps(), []);
-    let tokens = resource.entered();
-    assert!(tokens.is_sorted_by(|a, b| a < b), "tokens do not grow: {tokens:x?}");
-}
-
-struct Contender {
-    name: String,
-    hosts: String,
-    path: String,
-    resource: Arc<Resource>,
-    over: Arc<AtomicBool>,
-    grants: Arc<AtomicUsize>,
-}
-
-impl Contender {
-    /// Acquires again and again until it is over; how often it was inside.
-    async fn run(self) -> usize {
-        let client = client_with_timeout(&self.hosts, TIMEOUT).await;
-        let lock = Lock::new(&client, &self.path).unwrap();
-        let mut entered = 0;
-        while !self.over.load(Ordering::SeqCst) {
-            let guard = lock.acquire().await.unwrap();
-            let token = guard.fencing_token().as_u128();
-            match self.resource.register.enter(token, Mode::Write, &self.name) {
-                Ok(entry) => {
-                    entry.write().unwrap();
-                    entered += 1;
-                    self.grants.fetch_add(1, Ordering::SeqCst);
-                }
-                // Refused by the register: then the guard must know why.
-                Err(stale) => assert_eq!(guard.state(), GuardState::Lost, "{stale}"),
-            }
-            match guard.release().await {
-                Ok(()) | Err(Error::Lost { .. }) => {}
-                Err(fault) => panic!("{fault}"),
-            }
-        }
-        entered
-    }
+    contest.end().await;
 }
 
 #[test]

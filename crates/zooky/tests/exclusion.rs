@@ -207,3 +207,73 @@ async fn a_waiter_that_gives_up_lets_nobody_pass(hosts: String) {
     holder.release().await.unwrap();
     last.await.unwrap().release().await.unwrap();
 }
+
+backends!(handles_of_one_session_exclude_each_other: ours_handles_of_one_session_exclude_each_other, apache_handles_of_one_session_exclude_each_other);
+
+async fn handles_of_one_session_exclude_each_other(hosts: String) {
+    let (path, resource) = (path("one-session"), Arc::new(Resource::new()));
+    let client = client(&hosts).await;
+    let mut tasks = JoinSet::new();
+    for n in 0..32 {
+        let (lock, resource) = (Lock::new(&client, &path).unwrap(), resource.clone());
+        // Others on the same session do not mind.
+        let other = Lock::new(&client, &format!("{path}-{n}")).unwrap();
+        tasks.spawn(async move {
+            let (guard, other) = tokio::join!(lock.acquire(), other.acquire());
+            let token = guard.as_ref().unwrap().fencing_token().as_u128();
+            let entry = resource.register.enter(token, Entering::Write, &n.to_string()).unwrap();
+            tokio::task::yield_now().await;
+            drop(entry);
+            guard.unwrap().release().await.unwrap();
+            other.unwrap().release().await.unwrap();
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    resource.assert_exclusive(32);
+}
+
+backends!(a_chroot_leads_to_the_same_lock: ours_a_chroot_leads_to_the_same_lock, apache_a_chroot_leads_to_the_same_lock);
+
+async fn a_chroot_leads_to_the_same_lock(hosts: String) {
+    let path = path("chroot");
+    Observer::new(&hosts).await.make(&path).await;
+    let (below, whole) = (client(&format!("{hosts}{path}")).await, client(&hosts).await);
+    let inner = Lock::new(&below, "/a/lock").unwrap();
+    let outer = Lock::new(&whole, &format!("{path}/a/lock")).unwrap();
+    let guard = inner.acquire().await.unwrap();
+    assert!(guard.path().starts_with("/a/lock/"));
+    assert!(outer.try_acquire().await.unwrap().is_none());
+    let (outer, mut waits) = telling(outer);
+    let waiting = tokio::spawn(async move { outer.acquire().await.unwrap() });
+    assert_eq!(waits.recv().await.unwrap().path, format!("{path}{}", guard.path()));
+    guard.release().await.unwrap();
+    let guard = waiting.await.unwrap();
+    assert!(inner.try_acquire().await.unwrap().is_none());
+    let (inner, mut waits) = telling(inner);
+    let waiting = tokio::spawn(async move { inner.acquire().await.unwrap() });
+    assert_eq!(format!("{path}{}", waits.recv().await.unwrap().path), guard.path());
+    drop(guard);
+    waiting.await.unwrap().release().await.unwrap();
+}
+
+backends!(a_waiter_whose_node_is_deleted_joins_again: ours_a_waiter_whose_node_is_deleted_joins_again, apache_a_waiter_whose_node_is_deleted_joins_again);
+
+async fn a_waiter_whose_node_is_deleted_joins_again(hosts: String) {
+    let path = path("deleted-waiter");
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let holder = Lock::new(&one, &path).unwrap().acquire().await.unwrap();
+    let (lock, mut waits) = telling(Lock::new(&two, &path).unwrap());
+    let waiting = tokio::spawn(async move { lock.acquire().await.unwrap() });
+    waits.recv().await.unwrap();
+    let gone = format!("{path}/{}", observer.count(&path, 2).await[1]);
+    observer.session.delete(&gone, -1).await.unwrap();
+    holder.release().await.unwrap();
+    let guard = waiting.await.unwrap();
+    assert_ne!(guard.path(), gone);
+    assert_eq!(guard.state(), zooky::GuardState::Held);
+    guard.release().await.unwrap();
+    observer.count(&path, 0).await;
+}

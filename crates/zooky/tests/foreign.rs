@@ -49,7 +49,7 @@ async fn foreign_contenders_are_refused_by_name(hosts: String) {
         is_foreign(lock.acquire().await.unwrap_err());
         is_foreign(rw.read().await.unwrap_err());
         client.session().await.unwrap().sync("/").await.unwrap();
-        assert_eq!(observer.count(&path, 1).await, [name.clone()]);
+        assert_eq!(observer.count(&path, 1).await, std::slice::from_ref(&name));
 
         // A try sees it before it creates anything.
         let changes = observer.changes(&path).await;

@@ -31,7 +31,8 @@ fn child_holder() {
             match line.unwrap().as_str() {
                 "state" => again::say(format_args!("state {:?}", guard.state())),
                 "write" => {
-                    again::say(format_args!("written {}", register.write(token, "the holder").is_ok()))
+                    let written = register.write(token, "the holder").is_ok();
+                    again::say(format_args!("written {written}"));
                 }
                 other => panic!("{other}"),
             }

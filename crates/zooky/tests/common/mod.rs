@@ -8,6 +8,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod again;
+pub mod contest;
 pub mod kazoo;
 pub mod proxy;
 pub mod servers;
