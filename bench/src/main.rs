@@ -122,9 +122,6 @@ fn measure(args: &Measure) -> Result<(), Failure> {
         plan.peers.retain(|peer| args.peers.contains(peer));
     }
     plan.workloads.retain(|workload| args.only.is_empty() || args.only.contains(&part(*workload)));
-    for peer in plan.peers.iter().filter(|peer| !peer.is_built()) {
-        eprintln!("{} is not measured: this was built without the feature `ours`", peer.name());
-    }
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
     let results = rounds::run(&plan, data.path())?;

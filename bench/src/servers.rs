@@ -28,11 +28,6 @@ impl ServerKind {
             ServerKind::Redis => "redis",
         }
     }
-
-    /// Whether this build has it.
-    pub(crate) fn is_built(self) -> bool {
-        self != ServerKind::Ours || cfg!(feature = "ours")
-    }
 }
 
 /// A running server. Dropping it ends its process.
@@ -134,15 +129,8 @@ impl Drop for RedisServer {
 }
 
 /// Runs our server in this process until it ends.
-#[cfg(feature = "ours")]
 pub(crate) fn serve(listen: SocketAddr, data_dir: &Path) -> Result<(), Failure> {
     let config = zooky_server::Config::new(listen, data_dir);
     let server = zooky_server::Server::start(config).map_err(|error| Failure::Refused(error.to_string()))?;
     server.wait().map_err(|error| Failure::Refused(error.to_string()))
-}
-
-/// Says that this build has no server.
-#[cfg(not(feature = "ours"))]
-pub(crate) fn serve(listen: SocketAddr, _: &Path) -> Result<(), Failure> {
-    Err(Failure::Refused(format!("no server at {listen}: this was built without the feature `ours`")))
 }

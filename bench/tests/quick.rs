@@ -34,8 +34,7 @@ fn a_quick_run_on_apache_and_redis_fills_every_table() {
 
 #[test]
 fn a_free_lock_on_apache_costs_one_round_trip() {
-    let ours = if cfg!(feature = "ours") { &["floor", "zooky"][..] } else { &["floor"] };
-    for peer in ours {
+    for peer in ["floor", "zooky"] {
         let trace = bench(&["trace", "--peer", peer]);
         assert!(trace.contains("1 round trip(s) until the lock was held: create"), "{trace}");
         assert!(trace.contains("3 requests;"), "{trace}");

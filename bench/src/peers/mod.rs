@@ -6,7 +6,6 @@ mod on_tokio;
 mod redis;
 mod wire;
 mod zookeeper_client;
-#[cfg(feature = "ours")]
 mod zooky;
 
 use crate::failure::Failure;
@@ -57,11 +56,6 @@ impl PeerKind {
             PeerKind::Floor => "floor",
             PeerKind::Redis => "redis",
         }
-    }
-
-    /// Whether this build has it.
-    pub(crate) fn is_built(self) -> bool {
-        self != PeerKind::Zooky || cfg!(feature = "ours")
     }
 
     /// Whether its release can be left to the background.
@@ -175,7 +169,6 @@ fn obey(
 
 fn connect(kind: PeerKind, flavor: Flavor, hosts: &str) -> Result<Box<dyn Peer>, Failure> {
     Ok(match kind {
-        #[cfg(feature = "ours")]
         PeerKind::Zooky => Box::new(on_tokio::OnTokio::<zooky::Zooky>::connect(hosts, flavor)?),
         PeerKind::ZookeeperClient => {
             Box::new(on_tokio::OnTokio::<zookeeper_client::Theirs>::connect(hosts, flavor)?)
