@@ -18,7 +18,7 @@ test: peers lint ## everything that must hold before a change is merged
 ifeq ($(NEXTEST),yes)
 	cargo nextest run --workspace
 else
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --all-targets --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --lib --bins --tests --no-fail-fast
 endif
 
 check: lint ## the inner loop: style, lints, the rules of the house, unit tests

@@ -1,5 +1,7 @@
 //! The fenced register: what it refuses, and that it notices overlaps, between processes too.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::Command;
 use std::time::Duration;
 use zooky_testkit::{FencedRegister, Mode, RecordKind, Stale, eventually};
