@@ -1,4 +1,6 @@
 //! One data directory, two servers: Apache ZooKeeper starts on ours, ours on its.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/client.rs"]
 mod support;

@@ -1,4 +1,6 @@
 //! What was acknowledged is there after any end of the server.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support {
     pub(crate) mod child;

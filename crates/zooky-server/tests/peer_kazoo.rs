@@ -1,4 +1,6 @@
 //! kazoo as a client of our server.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/client.rs"]
 mod support;

@@ -1,4 +1,6 @@
 //! The server as clients see it, over real sockets.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "support/client.rs"]
 mod support;

@@ -76,7 +76,7 @@ pub fn encode_snapshot(image: Image<'_>) -> Bytes {
     });
     for node in image.nodes() {
         w.string(if node.path == "/" { "" } else { node.path });
-        w.buffer(node.data.map(|data| &data[..]));
+        w.buffer(node.data);
         w.i64(node.acl);
         node.stat.encode(&mut w);
     }

@@ -171,6 +171,7 @@ impl Raw {
     }
 
     /// Asks and waits.
+    #[allow(clippy::needless_pass_by_value)] // calls read better so
     pub fn call(&mut self, request: Request) -> Result<Response, ErrorCode> {
         let op = request.op();
         self.send(std::slice::from_ref(&request)).unwrap();
