@@ -47,6 +47,7 @@ impl ServerChild {
     }
 
     /// Starts it as the argument of another command.
+    #[allow(clippy::zombie_processes)] // a test whose server does not start ends at once
     pub fn start_under(prefix: &[OsString], dir: &Path) -> ServerChild {
         let me = std::env::current_exe().unwrap().into_os_string();
         let line: Vec<OsString> = prefix.iter().cloned().chain([me]).collect();
