@@ -1,4 +1,6 @@
 //! The log's files, damaged in every way that a crash or a bad disk can.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::io;
@@ -157,6 +159,22 @@ fn stale_records_behind_a_cut_do_not_come_back() {
     recovered.log.append(&batch([5])).unwrap();
     let again = open(fixture.dir.path()).unwrap();
     assert_eq!((again.core.last_zxid(), again.replayed, again.torn), (5, 5, None));
+}
+
+#[test]
+fn a_long_torn_tail_is_cut_off_to_its_end() {
+    let dir = temp_dir();
+    let mut log = open(dir.path()).unwrap().log;
+    log.append(&batch([1])).unwrap();
+    let whole = batch([1]).bytes().len();
+    log.append(&batch(2..3_000)).unwrap();
+    let path = dir.path().join("log.1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[FileHeader::LEN + 2 * whole + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(open(dir.path()).unwrap().replayed, 2);
+    let again = open(dir.path()).unwrap();
+    assert_eq!((again.replayed, again.torn), (2, None), "something was left behind the cut");
 }
 
 #[test]

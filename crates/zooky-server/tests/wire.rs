@@ -1,5 +1,8 @@
 //! The server as clients see it, over real sockets.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/client.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -24,8 +27,10 @@ fn a_session_is_opened_and_served_in_one_flight() {
     let mark = w.begin_frame();
     new_session(6_000).encode(&mut w);
     w.end_frame(mark);
-    let requests =
-        [create("/lock", CreateMode::EPHEMERAL, b"me"), Request::GetChildren { path: "/".into(), watch: false }];
+    let requests = [
+        create("/lock", CreateMode::EPHEMERAL, b"me"),
+        Request::GetChildren { path: "/".into(), watch: false },
+    ];
     for (number, request) in (1..).zip(&requests) {
         let mark = w.begin_frame();
         request.encode(number, &mut w);
@@ -143,10 +148,7 @@ fn four_letter_words_are_answered_as_the_original_does() {
     assert!(srvr.starts_with("Zookeeper version: 3.9.0-zooky-"), "{srvr}");
     assert!(srvr.contains("Mode: standalone\n") && srvr.contains("Zxid: 0x1\n"), "{srvr}");
     assert!(word(server.addr(), "mntr").contains("zk_global_sessions\t1\n"));
-    assert_eq!(
-        word(server.addr(), "envi"),
-        "envi is not executed because it is not in the whitelist.\n"
-    );
+    assert_eq!(word(server.addr(), "envi"), "envi is not executed because it is not in the whitelist.\n");
     drop(server);
     settings.four_letter_words = FourLetterWords::All;
     let server = Server::start(settings).unwrap();

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use zooky_server::{Config, Server};
 
 const DIR: &str = "ZOOKY_TEST_SERVER_DIR";
@@ -17,7 +18,7 @@ pub fn serve_if_child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let server = Server::start(Config::new("127.0.0.1:0".parse().unwrap(), dir)).unwrap();
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "\nserving at {}", server.addr()).unwrap();
+    writeln!(stdout, "\nserving as {} at {}", std::process::id(), server.addr()).unwrap();
     stdout.flush().unwrap();
     let code = match server.wait() {
         Ok(()) => 0,
@@ -35,6 +36,8 @@ pub fn serve_if_child() {
 pub struct ServerChild {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
+    /// The server itself; under another command it is not `child`.
+    pid: Pid,
     pub addr: SocketAddr,
 }
 
@@ -44,6 +47,7 @@ impl ServerChild {
     }
 
     /// Starts it as the argument of another command.
+    #[allow(clippy::zombie_processes)] // a test whose server does not start ends at once
     pub fn start_under(prefix: &[OsString], dir: &Path) -> ServerChild {
         let me = std::env::current_exe().unwrap().into_os_string();
         let line: Vec<OsString> = prefix.iter().cloned().chain([me]).collect();
@@ -55,16 +59,17 @@ impl ServerChild {
         loop {
             line.clear();
             assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "the server did not start");
-            if let Some(addr) = line.trim().strip_prefix("serving at ") {
-                let addr = addr.parse().unwrap();
-                return ServerChild { child, stdout, addr };
+            if let Some(rest) = line.trim().strip_prefix("serving as ") {
+                let (pid, addr) = rest.split_once(" at ").unwrap();
+                let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+                return ServerChild { child, stdout, pid, addr: addr.parse().unwrap() };
             }
         }
     }
 
     /// SIGKILL, at once.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        kill_process(self.pid, Signal::KILL).unwrap();
         self.child.wait().unwrap();
     }
 
@@ -78,7 +83,9 @@ impl ServerChild {
 
 impl Drop for ServerChild {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(self.pid, Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }

@@ -64,8 +64,13 @@ impl Raw {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let session =
-            ConnectResponse { protocol_version: 0, timeout_ms: 0, session_id: 0, password: vec![], read_only: None };
+        let session = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: 0,
+            session_id: 0,
+            password: vec![],
+            read_only: None,
+        };
         Ok(Raw { stream, input: BytesMut::new(), session, next_xid: 1, zxid: 0, events: Vec::new() })
     }
 
@@ -166,6 +171,7 @@ impl Raw {
     }
 
     /// Asks and waits.
+    #[allow(clippy::needless_pass_by_value)] // calls read better so
     pub fn call(&mut self, request: Request) -> Result<Response, ErrorCode> {
         let op = request.op();
         self.send(std::slice::from_ref(&request)).unwrap();

@@ -1,0 +1,152 @@
+//! No answer leaves before the sync of what it says: seen from below, in the system calls.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support {
+    pub(crate) mod child;
+    #[path = "client.rs"]
+    mod client;
+    pub(crate) use client::*;
+}
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use support::child::{ServerChild, serve_if_child};
+use support::{Raw, create};
+use tempfile::TempDir;
+use zooky_wire::{CreateMode, ErrorCode};
+
+const TRACED: &str = "trace=pwrite64,write,fdatasync,fsync,sendto,sendmsg,writev";
+
+#[test]
+fn serve_as_child() {
+    serve_if_child();
+}
+
+fn strace(trace: &Path, more: &[&str]) -> Vec<OsString> {
+    let mut line: Vec<OsString> =
+        ["strace", "-f", "-q", "-yy", "-s", "0", "-e", TRACED].map(Into::into).into();
+    line.extend(more.iter().map(Into::into));
+    line.extend([OsString::from("-o"), trace.into()]);
+    line
+}
+
+/// What a line of the trace did, once it had returned.
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    LogWritten,
+    LogSynced,
+    SyncFailed,
+    Answered,
+}
+
+fn calls(trace: &Path) -> Vec<Call> {
+    let text = fs::read_to_string(trace).unwrap();
+    let mut unfinished = std::collections::HashMap::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
+        let joined;
+        let line = if let Some(begin) = rest.strip_suffix("<unfinished ...>") {
+            unfinished.insert(pid, begin);
+            // A write counts from its beginning, a sync only at its end.
+            if begin.contains("/version-2/log.") && begin.starts_with("pwrite64") { begin } else { continue }
+        } else if rest.starts_with("<... ") {
+            joined = format!("{} {rest}", unfinished.remove(pid).unwrap_or_default());
+            if joined.starts_with("pwrite64") {
+                continue;
+            }
+            &joined
+        } else {
+            rest
+        };
+        let name = line.split('(').next().unwrap();
+        let failed = line.contains(" = -1 ");
+        calls.push(match name {
+            "pwrite64" | "write" | "writev" if line.contains("/version-2/log.") => Call::LogWritten,
+            "fdatasync" | "fsync" if line.contains("/version-2/log.") && failed => Call::SyncFailed,
+            "fdatasync" | "fsync" if line.contains("/version-2/log.") => Call::LogSynced,
+            "sendto" | "sendmsg" | "write" | "writev" if line.contains("<TCP:") && !failed => Call::Answered,
+            _ => continue,
+        });
+    }
+    calls
+}
+
+#[test]
+fn each_answer_follows_the_sync_of_its_write() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let trace = out.path().join("trace");
+    let server = ServerChild::start_under(&strace(&trace, &[]), dir.path());
+    let mut client = Raw::connect(server.addr);
+    for number in 0..100 {
+        client.create(&format!("/n{number}"), CreateMode::PERSISTENT, b"x").unwrap();
+    }
+    drop(server);
+    let (mut unsynced, mut answers, mut syncs) = (false, 0, 0);
+    for call in calls(&trace) {
+        match call {
+            Call::LogWritten => unsynced = true,
+            Call::LogSynced => {
+                unsynced = false;
+                syncs += 1;
+            }
+            Call::Answered => {
+                answers += 1;
+                assert!(!unsynced, "answer {answers} left before the sync of its write");
+            }
+            Call::SyncFailed => panic!("a sync failed"),
+        }
+    }
+    assert!(answers >= 101 && syncs >= 101, "{answers} answers, {syncs} syncs");
+}
+
+/// Writes with so many in flight until the server is gone; the paths that were acknowledged.
+fn write_until_closed(client: &mut Raw, depth: usize) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    let mut next = 0;
+    let mut more = |n: usize| -> Vec<_> {
+        let paths = (next..next + n).map(|number| format!("/n{number}"));
+        next += n;
+        paths.map(|path| create(&path, CreateMode::PERSISTENT, b"x")).collect()
+    };
+    let mut sent = client.send(&more(depth));
+    while sent.is_ok() {
+        let Ok((header, _)) = client.reply() else { break };
+        assert_eq!(header.err, ErrorCode::OK);
+        acknowledged.push(format!("/n{}", acknowledged.len()));
+        sent = client.send(&more(1));
+    }
+    acknowledged
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_and_the_server_says_why() {
+    for depth in [1, 64] {
+        let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let trace = out.path().join("trace");
+        let inject = ["-e", "inject=fdatasync:error=EIO:when=12+"];
+        let server = ServerChild::start_under(&strace(&trace, &inject), dir.path());
+        let mut client = Raw::connect(server.addr);
+        let acknowledged = write_until_closed(&mut client, depth);
+        let (said, status) = server.ended();
+        assert_eq!(status.code(), Some(3), "{said}");
+        assert!(said.contains("failed: the server stopped") && said.contains("cannot sync"), "{said}");
+
+        let calls = calls(&trace);
+        let failures: Vec<_> = (0..calls.len()).filter(|&at| calls[at] == Call::SyncFailed).collect();
+        assert_eq!(failures.len(), 1, "the sync is not tried again");
+        assert!(!calls[failures[0]..].contains(&Call::Answered), "an answer left after the failure");
+        assert!(!calls[failures[0]..].contains(&Call::LogWritten), "something was written after the failure");
+
+        let server = ServerChild::start(dir.path());
+        let mut client = Raw::connect(server.addr);
+        assert!(!acknowledged.is_empty());
+        for path in acknowledged {
+            assert!(client.exists(&path, false).is_some(), "{path} was acknowledged and is gone");
+        }
+    }
+}
