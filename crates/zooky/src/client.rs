@@ -1,9 +1,10 @@
 //! A handle to ZooKeeper that outlives its sessions.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use zooky_client::{Session, SessionConfig, State};
+use zooky_client::{Error as SessionError, Session, SessionConfig, State};
 
 use crate::Error;
 
@@ -26,6 +27,8 @@ struct Inner {
     current: Mutex<Session>,
     /// Held while a new session is opened, so that only one is.
     opening: tokio::sync::Mutex<()>,
+    /// Closed by the application: a waiter must not take that for a loss and open a new session.
+    closed: AtomicBool,
     runtime: Handle,
 }
 
@@ -56,6 +59,7 @@ impl Client {
                 config,
                 current: Mutex::new(session),
                 opening: tokio::sync::Mutex::new(()),
+                closed: AtomicBool::new(false),
                 runtime: Handle::current(),
             }),
         })
@@ -64,21 +68,31 @@ impl Client {
     /// The present session; a new one if the last was lost. Cancel-safe.
     ///
     /// # Errors
-    /// A new session was needed and could not be opened.
+    /// A new session was needed and could not be opened; or the client was [closed](Client::close).
     pub async fn session(&self) -> Result<Session, Error> {
-        let current = self.current();
-        if current.state() != State::Lost {
-            return Ok(current);
+        if let Some(usable) = self.usable()? {
+            return Ok(usable);
         }
         let _one_at_a_time = self.inner.opening.lock().await;
-        let current = self.current();
-        if current.state() != State::Lost {
-            return Ok(current);
+        if let Some(usable) = self.usable()? {
+            return Ok(usable);
         }
         let session = Session::connect(self.inner.config.clone()).await?;
+        let mut current = self.inner.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, which `close` takes afterwards: it finds the new session, or this finds it closed.
+        self.check_open()?;
         tracing::info!(session = format_args!("0x{:x}", session.id()), "a new session after a lost one");
-        *self.inner.current.lock().unwrap_or_else(PoisonError::into_inner) = session.clone();
+        *current = session.clone();
         Ok(session)
+    }
+
+    fn usable(&self) -> Result<Option<Session>, Error> {
+        self.check_open()?;
+        Ok(Some(self.current()).filter(|session| session.state() != State::Lost))
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.inner.closed.load(Ordering::SeqCst) { Err(SessionError::Closed.into()) } else { Ok(()) }
     }
 
     /// The session as it is, be it lost or not.
@@ -86,11 +100,13 @@ impl Client {
         self.inner.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes the session and waits for the server's answer. Guards of this client are lost by it.
+    /// Closes the session and waits for the server's answer. Guards of this client and its clones are lost by it,
+    /// and their waiters and later calls fail with [`Closed`](SessionError::Closed).
     ///
     /// # Errors
     /// The server did not confirm; the session then ends by its timeout.
     pub async fn close(self) -> Result<(), Error> {
+        self.inner.closed.store(true, Ordering::SeqCst);
         Ok(self.current().close().await?)
     }
 

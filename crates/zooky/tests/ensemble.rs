@@ -76,6 +76,7 @@ async fn follower_cut_off_under_a_guard(ensemble: &mut Ensemble) {
         (guard.state(), cut.elapsed(), next)
     };
     let (lost_after, (state, granted_after, next)) = tokio::join!(lost, granted);
+    println!("after the cut: lost after {lost_after:?}, granted to another after {granted_after:?}");
     assert_eq!(state, GuardState::Lost, "two held, {granted_after:?} after the cut");
     assert!(lost_after < granted_after, "lost after {lost_after:?}, granted after {granted_after:?}");
     assert!(lost_after < TIMEOUT, "lost only after {lost_after:?}");

@@ -97,10 +97,21 @@ backends!(a_closed_client_loses_its_guards: ours_a_closed_client_loses_its_guard
 async fn a_closed_client_loses_its_guards(hosts: String) {
     let path = path("closed");
     let (one, two) = (client(&hosts).await, client(&hosts).await);
-    let guard = Lock::new(&one, &path).unwrap().acquire().await.unwrap();
+    let lock = Lock::new(&one, &path).unwrap();
+    let guard = lock.acquire().await.unwrap();
+    let waiting = lock.clone();
+    let (waiting, mut waits) = telling(waiting);
+    let waiting = tokio::spawn(async move { waiting.acquire().await });
+    waits.recv().await.unwrap();
     one.close().await.unwrap();
     guard.lost().await;
     assert_eq!(guard.state(), GuardState::Lost);
+    // Closed on purpose: the waiter does not join again with a new session.
+    let closed = |fault| matches!(fault, Error::Session(zooky::session::Error::Closed));
+    assert!(closed(waiting.await.unwrap().unwrap_err()));
+    assert!(closed(lock.acquire().await.unwrap_err()));
+    assert!(closed(lock.try_acquire().await.unwrap_err()));
+    Observer::new(&hosts).await.count(&path, 0).await;
     let next = Lock::new(&two, &path).unwrap().acquire_timeout(Duration::from_secs(5)).await.unwrap();
     next.release().await.unwrap();
 }
@@ -188,6 +199,9 @@ async fn a_server_that_stays_away_costs_the_lock_in_time(server: &mut dyn Single
     assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
 
     // What is lost stays lost; the waiter joins again with a new session, and is served when the old nodes go.
+    let fault =
+        Lock::new(&one, &path).unwrap().acquire_timeout(Duration::from_millis(200)).await.unwrap_err();
+    assert!(fault.is_timeout(), "{fault}");
     let two_lost = || async { (two.current().state() == State::Lost).then_some(()) };
     eventually("the waiter's session to be lost", two_lost).await;
     server.up();
@@ -224,24 +238,30 @@ fn ours_a_guard_is_lost_at_the_first_look_after_a_standstill() {
     let server = Ours::start(TICK);
     // One thread: while the test does not await, the session's task cannot run.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = client_with_timeout(&server.hosts(), 2 * TICK).await;
-        let lock = Lock::new(&client, &path("standstill")).unwrap();
-        let guard = lock.acquire().await.unwrap();
-        let session = client.current();
-        // Acknowledged by the server, but heard of too late.
-        let late = session.sync("/");
-        tokio::task::yield_now().await;
-        assert_eq!(guard.state(), GuardState::Held);
-        while guard.deadline() > BootInstant::now() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(guard.state(), GuardState::Lost);
-        let _ = late.await;
-        assert_eq!((guard.state(), session.state()), (GuardState::Lost, State::Lost));
-        assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
-        held_by_a_new_session(&client, lock.path()).await;
-    });
+    let scenario = async {
+        let scenario = lost_at_the_first_look_after_a_standstill(server.hosts());
+        tokio::time::timeout(LONG / 2, scenario).await.expect("it ends in time");
+    };
+    runtime.block_on(scenario);
+}
+
+async fn lost_at_the_first_look_after_a_standstill(hosts: String) {
+    let client = client_with_timeout(&hosts, 2 * TICK).await;
+    let lock = Lock::new(&client, &path("standstill")).unwrap();
+    let guard = lock.acquire().await.unwrap();
+    let session = client.current();
+    // Acknowledged by the server, but heard of too late.
+    let late = session.sync("/");
+    tokio::task::yield_now().await;
+    assert_eq!(guard.state(), GuardState::Held);
+    while guard.deadline() > BootInstant::now() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(guard.state(), GuardState::Lost);
+    assert!(late.await.is_err(), "the session is over for its requests, too");
+    assert_eq!((guard.state(), session.state()), (GuardState::Lost, State::Lost));
+    assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
+    held_by_a_new_session(&client, lock.path()).await;
 }
 
 async fn held_by_a_new_session(client: &Client, path: &str) {

@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 use zooky::{Error, GuardState, Lock};
 use zooky_testkit::Mode;
 
-use super::{Resource, client_with_timeout, eventually, path};
+use super::{Observer, Resource, client_with_timeout, eventually, path};
 
 pub const CLIENTS: usize = 8;
 
 /// A contest that goes on until [`end`](Contest::end).
 pub struct Contest {
+    hosts: String,
     shared: Arc<Shared>,
     /// How often each client was inside.
     tasks: JoinSet<usize>,
@@ -38,7 +39,7 @@ impl Contest {
         for n in 0..CLIENTS {
             tasks.spawn(contend(n.to_string(), hosts.to_owned(), session_timeout, shared.clone()));
         }
-        Contest { shared, tasks }
+        Contest { hosts: hosts.to_owned(), shared, tasks }
     }
 
     /// How many grants there have been.
@@ -60,7 +61,8 @@ impl Contest {
         }
     }
 
-    /// Everybody finishes; nothing stale was taken, nobody overlapped, and everybody was served.
+    /// Everybody finishes; nothing stale was taken, nobody overlapped, everybody was served, and no contender is
+    /// left.
     pub async fn end(mut self) {
         self.shared.over.store(true, Ordering::SeqCst);
         let mut served = 0;
@@ -69,6 +71,7 @@ impl Contest {
         }
         assert_eq!(served, CLIENTS);
         self.shared.resource.assert_exclusive(self.grants());
+        Observer::new(&self.hosts).await.count(&self.shared.path, 0).await;
     }
 }
 
