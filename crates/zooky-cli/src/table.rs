@@ -76,6 +76,6 @@ zkLockTest                         Free
         table.row(["x\n\x1b[2J".to_string(), "y".to_string()]);
         let mut out = Vec::new();
         table.print(&mut out).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "A            B\nx\\n\\u{1b}[2J  y\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "A             B\nx\\n\\u{1b}[2J  y\n");
     }
 }
