@@ -1,0 +1,137 @@
+//! What a server has to be told.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of a [`crate::Server`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The directory that holds `version-2`. It is made if it is missing.
+    pub data_dir: PathBuf,
+    /// The original's unit of time; session timeouts default to 2 to 20 of it.
+    pub tick: Duration,
+    /// The smallest session timeout a client gets; default: two ticks.
+    pub min_session_timeout: Option<Duration>,
+    /// The largest session timeout a client gets; default: twenty ticks.
+    pub max_session_timeout: Option<Duration>,
+    /// Bounds on what clients can make the server hold.
+    pub limits: Limits,
+    /// `super:<base64 of the SHA-1 of "super:password">`: who authenticates so may do everything.
+    pub super_digest: Option<String>,
+    /// Which four-letter words are answered.
+    pub four_letter_words: FourLetterWords,
+    /// Whether session passwords follow Apache ZooKeeper's rule, which anybody can compute, instead of a
+    /// secret of this data directory. For data that an ensemble of the original is to take over with its
+    /// sessions alive; it must be set before those sessions begin.
+    pub original_passwords: bool,
+    /// How long a log file may get, in bytes, before a new one is started.
+    pub log_roll_bytes: u64,
+}
+
+impl Config {
+    /// The defaults: a tick of two seconds, `srvr`, `ruok`, `mntr` and `isro` answered.
+    pub fn new(listen: SocketAddr, data_dir: impl Into<PathBuf>) -> Config {
+        Config {
+            listen,
+            data_dir: data_dir.into(),
+            tick: Duration::from_millis(2_000),
+            min_session_timeout: None,
+            max_session_timeout: None,
+            limits: Limits::default(),
+            super_digest: None,
+            four_letter_words: FourLetterWords::default(),
+            original_passwords: false,
+            log_roll_bytes: crate::log::ROLL_BYTES_DEFAULT,
+        }
+    }
+
+    /// The smallest session timeout in milliseconds.
+    pub(crate) fn min_timeout_ms(&self) -> u32 {
+        millis(self.min_session_timeout.unwrap_or(self.tick * 2))
+    }
+
+    /// The largest session timeout in milliseconds.
+    pub(crate) fn max_timeout_ms(&self) -> u32 {
+        millis(self.max_session_timeout.unwrap_or(self.tick * 20))
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    // The protocol has 31 bits for it.
+    duration.as_millis().clamp(1, i32::MAX as u128) as u32
+}
+
+/// Bounds on what clients can make the server hold.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest frame a client may send, in bytes.
+    pub frame_bytes: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address that is not a loopback one.
+    pub connections_per_address: usize,
+    /// Connections from one loopback address: many programs of one machine share it.
+    pub connections_per_loopback: usize,
+    /// How long a new connection may take to send its first whole packet.
+    pub first_packet: Duration,
+    /// Requests of one connection that wait for the disk or for their reader; beyond, no more are read.
+    pub outstanding: usize,
+    /// Bytes waiting for one connection's reader at which no more of its requests are read.
+    pub unread_soft_bytes: usize,
+    /// Bytes waiting for one connection's reader at which it is closed.
+    pub unread_hard_bytes: usize,
+    /// Bounds that the core enforces: sessions, watches.
+    pub core: crate::core::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame_bytes: zooky_wire::MAX_FRAME_DEFAULT,
+            connections: 20_000,
+            connections_per_address: 60,
+            connections_per_loopback: 10_000,
+            first_packet: Duration::from_secs(10),
+            outstanding: 1_000,
+            unread_soft_bytes: 1 << 20,
+            unread_hard_bytes: 64 << 20,
+            core: crate::core::Limits::default(),
+        }
+    }
+}
+
+/// Which four-letter words a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FourLetterWords {
+    /// All it knows.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl FourLetterWords {
+    /// These words and no others.
+    pub fn only<S: Into<String>>(words: impl IntoIterator<Item = S>) -> FourLetterWords {
+        FourLetterWords::Only(words.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether `word` is answered.
+    pub fn allows(&self, word: &str) -> bool {
+        match self {
+            FourLetterWords::All => true,
+            FourLetterWords::Only(words) => words.contains(word),
+        }
+    }
+}
+
+impl Default for FourLetterWords {
+    fn default() -> Self {
+        FourLetterWords::only(["srvr", "ruok", "mntr", "isro"])
+    }
+}

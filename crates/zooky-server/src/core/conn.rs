@@ -1,0 +1,128 @@
+//! Connections: whose they are, and what is answered on them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use zooky_wire::{ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response, Writer, xid};
+
+use super::{ConnId, Core, Output};
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// Who is at the other end, in each scheme; authentication belongs to the connection.
+    pub(super) ids: Arc<[Id]>,
+    /// The session; 0 before the handshake.
+    pub(super) session: i64,
+}
+
+impl Conn {
+    pub(super) fn new(peer: IpAddr) -> Conn {
+        let id = Id { scheme: "ip".into(), id: peer.to_canonical().to_string() };
+        Conn { ids: Arc::new([id]), session: 0 }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) conn: ConnId,
+    pub(super) session: i64,
+    pub(super) xid: i32,
+    pub(super) ids: Arc<[Id]>,
+}
+
+impl Core {
+    /// A frame of a connection: the handshake, or a request.
+    pub(super) fn frame(&mut self, conn: ConnId, frame: &[u8], out: &mut Vec<Output>) {
+        let Some(open) = self.conns.get(&conn) else { return };
+        self.packets_received += 1;
+        if open.session == 0 {
+            return self.handshake(conn, frame, out);
+        }
+        let mut caller = Caller { conn, session: open.session, xid: 0, ids: Arc::clone(&open.ids) };
+        self.sessions.touch(caller.session, self.now.mono_ms);
+        let mut body = Reader::new(frame);
+        let Ok(header) = RequestHeader::decode(&mut body) else { return self.close_conn(conn, out) };
+        caller.xid = header.xid;
+        match header.op {
+            OpCode::PING => self.answer(&Caller { xid: xid::PING, ..caller }, &Ok(Response::Empty), out),
+            OpCode::AUTH => self.auth(&caller, &mut body, out),
+            OpCode::SASL => self.refuse(&caller, 0, ErrorCode::AUTH_FAILED, out),
+            OpCode::CLOSE_SESSION => self.close_session(&caller, out),
+            op if !is_request(op) => self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out),
+            op => {
+                let result = match Request::decode_body(op, &mut body) {
+                    Ok(request) => self.serve(&caller, request, out),
+                    Err(_) => Err(ErrorCode::MARSHALLING),
+                };
+                self.answer(&caller, &result, out);
+            }
+        }
+    }
+
+    /// Sends a reply.
+    pub(super) fn answer(
+        &mut self,
+        caller: &Caller,
+        result: &Result<Response, ErrorCode>,
+        out: &mut Vec<Output>,
+    ) {
+        let err = result.as_ref().err().copied().unwrap_or(ErrorCode::OK);
+        let header = ReplyHeader { xid: caller.xid, zxid: self.last_zxid, err };
+        let frame = frame_of(|w| {
+            header.encode(w);
+            if let Ok(body) = result {
+                body.encode(w);
+            }
+        });
+        self.send(caller.conn, frame, out);
+    }
+
+    /// Sends an error and closes the connection; the session lives on.
+    pub(super) fn refuse(&mut self, caller: &Caller, zxid: i64, err: ErrorCode, out: &mut Vec<Output>) {
+        let header = ReplyHeader { xid: caller.xid, zxid, err };
+        self.send(caller.conn, frame_of(|w| header.encode(w)), out);
+        self.close_conn(caller.conn, out);
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
+        self.packets_sent += 1;
+        out.push(Output::Send { conn, frame });
+    }
+
+    /// Closes a connection and forgets it.
+    pub(super) fn close_conn(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        self.forget_conn(conn);
+        out.push(Output::Close { conn });
+    }
+
+    /// Forgets a connection and its watches.
+    pub(super) fn forget_conn(&mut self, conn: ConnId) {
+        let Some(gone) = self.conns.remove(&conn) else { return };
+        self.data_watches.remove_conn(conn);
+        self.child_watches.remove_conn(conn);
+        if let Some(session) = self.sessions.get_mut(gone.session)
+            && session.conn == Some(conn)
+        {
+            session.conn = None;
+        }
+    }
+}
+
+/// Whether the opcode is one of those that clients may ask outside of multi. The original answers
+/// all others with "unimplemented", and closes the connection.
+fn is_request(op: OpCode) -> bool {
+    op.text().is_some()
+        && !matches!(op, OpCode::CHECK | OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
+}
+
+/// A frame with its length in front.
+pub(super) fn frame_of(body: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut w = Writer::from_buf(BytesMut::with_capacity(128));
+    let mark = w.begin_frame();
+    body(&mut w);
+    w.end_frame(mark);
+    w.into_bytes()
+}

@@ -1,0 +1,17 @@
+//! The bounds that the core itself enforces.
+
+/// Bounds on what clients can make the core hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// How many sessions there may be; further connects are closed without an answer.
+    pub max_sessions: usize,
+    /// How many watches one session may have; a request that would set one more fails.
+    pub max_watches_per_session: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_sessions: 100_000, max_watches_per_session: 100_000 }
+    }
+}

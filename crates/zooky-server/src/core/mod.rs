@@ -1,0 +1,202 @@
+//! The heart of the server: frames, ticks and logged transactions in; transactions, frames and
+//! closings out.
+//!
+//! It is pure. It has no socket, file, thread, clock or randomness of its own: whoever owns it hands
+//! in the time with each step, and carries out what comes out, in that order. The order of the
+//! outputs is the order of effects: an [`Output::Append`] stands before every [`Output::Send`] that
+//! shows what it did, so an owner that releases nothing before the appends in front of it are
+//! durable never shows anything that a crash could take back.
+
+mod acl;
+mod apply;
+mod auth;
+mod config;
+mod conn;
+mod expiry;
+mod handshake;
+mod hash;
+mod image;
+mod limits;
+mod node;
+mod notify;
+mod ops;
+mod password;
+mod replay;
+mod sessions;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod watches;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use zooky_wire::{Txn, TxnHeader, TxnRecord};
+
+use conn::Conn;
+use hash::{Hashing, Map};
+use sessions::Sessions;
+use tree::Tree;
+use watches::Watches;
+
+pub use config::{CoreConfig, first_session_id};
+pub use image::{Image, ImageNode, RestoredNode};
+pub use limits::Limits;
+pub use password::PasswordRule;
+pub use replay::{ReplayError, RestoreError};
+pub use stats::Stats;
+
+/// A connection, as the owner of the sockets numbers them. A number is never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// The time of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds on a clock that never goes back and counts suspension; sessions live by it.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970; what nodes' times and transactions show.
+    pub wall_ms: i64,
+}
+
+/// What happens to the core.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A connection was accepted.
+    Opened {
+        /// Its number.
+        conn: ConnId,
+        /// Who is at the other end (the `ip` scheme's identity).
+        peer: IpAddr,
+    },
+    /// A whole frame came in, here without its length. The first of a connection is its connect request.
+    Frame {
+        /// On which connection.
+        conn: ConnId,
+        /// The frame's body.
+        frame: Bytes,
+    },
+    /// A connection is gone. Its session lives on until its timeout. Harmless after an
+    /// [`Output::Close`].
+    Closed {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// The time that [`Core::next_tick`] asked for has come (or any other time: harmless). Only a
+    /// tick ends sessions: hand in the frames that wait already before it.
+    Tick,
+}
+
+/// What the owner has to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Write this to the log; it has been applied already. Its `digest` is `None`.
+    Append(TxnRecord),
+    /// Send a frame, once every append before it is durable.
+    Send {
+        /// To which connection.
+        conn: ConnId,
+        /// The frame, its length in front.
+        frame: Bytes,
+    },
+    /// Close a connection, once everything before it is durable and sent. The core has forgotten
+    /// the connection: frames that still come in from it are ignored.
+    Close {
+        /// Which connection.
+        conn: ConnId,
+    },
+}
+
+/// The server's state and its rules.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    tree: Tree,
+    sessions: Sessions,
+    conns: Map<ConnId, Conn>,
+    data_watches: Watches,
+    child_watches: Watches,
+    last_zxid: i64,
+    next_session_id: i64,
+    /// The time of the present step.
+    now: Now,
+    /// When containers and TTL nodes are looked at next.
+    next_reap_ms: u64,
+    /// Events that the present transaction caused; they go out behind it.
+    events: Vec<Output>,
+    /// Room for the connections an event goes to.
+    told: Vec<ConnId>,
+    packets_received: u64,
+    packets_sent: u64,
+}
+
+impl Core {
+    /// The empty tree (`/`, `/zookeeper`, `/zookeeper/config`, `/zookeeper/quota`), no sessions, zxid 0.
+    pub fn new(config: CoreConfig) -> Core {
+        let mut core = Core::bare(config);
+        core.tree.add_system_nodes();
+        core
+    }
+
+    /// Only the root.
+    fn bare(config: CoreConfig) -> Core {
+        let hashing = Hashing::new(config.hash_seed);
+        Core {
+            tree: Tree::new(hashing.clone()),
+            sessions: Sessions::new(&hashing),
+            conns: hashing.map(),
+            data_watches: Watches::new(&hashing),
+            child_watches: Watches::new(&hashing),
+            last_zxid: 0,
+            next_session_id: config.first_session_id,
+            now: Now::default(),
+            next_reap_ms: 0,
+            events: Vec::new(),
+            told: Vec::new(),
+            packets_received: 0,
+            packets_sent: 0,
+            config,
+        }
+    }
+
+    /// One step: takes `input`, adds to `out` what is to be done. `now` must not go back.
+    pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
+        self.now = now;
+        match input {
+            Input::Opened { conn, peer } => {
+                self.conns.insert(conn, Conn::new(peer));
+            }
+            Input::Frame { conn, frame } => self.frame(conn, &frame, out),
+            Input::Closed { conn } => self.forget_conn(conn),
+            Input::Tick => self.tick(out),
+        }
+    }
+
+    /// When an [`Input::Tick`] is wanted next, in `mono_ms`; `None`: not before another input.
+    pub fn next_tick(&self) -> Option<u64> {
+        let reap = (!self.tree.transient.is_empty()).then_some(self.next_reap_ms);
+        [self.sessions.next_ms(), reap].into_iter().flatten().min()
+    }
+
+    /// The newest transaction applied.
+    pub fn last_zxid(&self) -> i64 {
+        self.last_zxid
+    }
+
+    /// Read access to everything a snapshot holds, as of now.
+    pub fn image(&self) -> Image<'_> {
+        Image { core: self }
+    }
+
+    /// Numbers a transaction, applies it, and puts it out with the events it causes behind it.
+    /// It has been planned against the present state, so it applies.
+    fn commit(&mut self, mut header: TxnHeader, txn: Txn, out: &mut Vec<Output>) -> apply::Applied {
+        header.zxid = self.last_zxid + 1;
+        header.time_ms = self.now.wall_ms;
+        let applied = self.apply(&header, &txn);
+        out.push(Output::Append(TxnRecord { header, txn, digest: None }));
+        out.append(&mut self.events);
+        applied
+    }
+}

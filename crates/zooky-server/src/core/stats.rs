@@ -1,0 +1,44 @@
+//! What the four-letter words and metrics show.
+
+use super::Core;
+
+/// Counts of the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Nodes in the tree, counted as the original does: the root counts twice.
+    pub znodes: usize,
+    /// Watches of all kinds, one for each path and connection.
+    pub watches: usize,
+    /// Sessions that are alive.
+    pub sessions: usize,
+    /// Ephemeral nodes.
+    pub ephemerals: usize,
+    /// Bytes of paths and data in the tree.
+    pub approximate_data_size: u64,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Frames that came in.
+    pub packets_received: u64,
+    /// Frames that went out.
+    pub packets_sent: u64,
+    /// The newest transaction.
+    pub last_zxid: i64,
+}
+
+impl Core {
+    /// Counts, for the four-letter words and metrics. Cheap.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            znodes: self.tree.len() + 1,
+            watches: self.data_watches.len() + self.child_watches.len(),
+            sessions: self.sessions.len(),
+            ephemerals: self.tree.ephemeral_count(),
+            approximate_data_size: self.tree.data_size(),
+            connections: self.conns.len(),
+            packets_received: self.packets_received,
+            packets_sent: self.packets_sent,
+            last_zxid: self.last_zxid,
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! The tree of nodes: found by path through one hash table, linked by number.
+//!
+//! The mutators here are all there is: live writes and replay both end in them. They tolerate what a
+//! replay over a fuzzy snapshot meets (a node that is there already, or is gone already) by an
+//! error that leaves what the original would leave. Each returns a [`Change`], which
+//! [`Tree::undo`] takes back exactly or [`Tree::commit`] makes final.
+
+use std::collections::BTreeSet;
+
+use zooky_wire::{Acl, ErrorCode, StatPersisted, parent, perms};
+
+use super::acl::{AclTable, OPEN};
+use super::hash::{Hashing, IdTable, Map};
+use super::node::{AclId, Lifetime, Node, NodeId, fresh_stat};
+
+/// The root's number.
+pub(super) const ROOT: NodeId = 0;
+
+/// The nodes, their ACLs, and who owns which.
+#[derive(Debug)]
+pub(super) struct Tree {
+    /// A free place has an empty path.
+    nodes: Vec<Node>,
+    free: Vec<NodeId>,
+    index: IdTable,
+    hashing: Hashing,
+    pub(super) acls: AclTable,
+    /// The ephemerals of each session.
+    ephemerals: Map<i64, Vec<NodeId>>,
+    ephemeral_count: usize,
+    /// Containers and TTL nodes.
+    pub(super) transient: BTreeSet<NodeId>,
+    data_size: u64,
+}
+
+/// What a mutation did, with what it takes to undo it.
+#[derive(Debug)]
+pub(super) enum Change {
+    Created { id: NodeId, parent_cversion: i32, parent_pzxid: i64 },
+    Deleted { id: NodeId, node: Node, parent_pzxid: i64 },
+    Data { id: NodeId, data: Option<Box<[u8]>>, stat: StatPersisted },
+    Acl { id: NodeId, acl: AclId, aversion: i32 },
+}
+
+impl Tree {
+    /// A tree of nothing but the root, as it is in a new database.
+    pub(super) fn new(hashing: Hashing) -> Tree {
+        let mut tree = Tree {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            index: IdTable::default(),
+            acls: AclTable::new(hashing.clone()),
+            ephemerals: hashing.map(),
+            ephemeral_count: 0,
+            transient: BTreeSet::new(),
+            data_size: 0,
+            hashing,
+        };
+        let acl = tree.acls.acquire(&Acl::open());
+        tree.place("/", Some(Box::default()), acl, ROOT, StatPersisted::default());
+        tree
+    }
+
+    /// The nodes that every server has, as the original makes them.
+    pub(super) fn add_system_nodes(&mut self) {
+        let stat = StatPersisted::default();
+        let top = self.place("/zookeeper", Some(Box::default()), OPEN, ROOT, stat);
+        self.place("/zookeeper/quota", Some(Box::default()), OPEN, top, stat);
+        let acl = self.acls.acquire(&[Acl::new(perms::READ, "world", "anyone")]);
+        let stat = StatPersisted { aversion: -1, ..stat };
+        self.place("/zookeeper/config", Some(Box::default()), acl, top, stat);
+    }
+
+    /// The root's own contents, from a snapshot.
+    pub(super) fn set_root(&mut self, data: Option<&[u8]>, acl: AclId, stat: StatPersisted) {
+        let root = &mut self.nodes[ROOT as usize];
+        self.data_size -= root.weight();
+        let old = std::mem::replace(&mut root.acl, acl);
+        (root.data, root.stat) = (data.map(Box::from), stat);
+        self.data_size += root.weight();
+        self.acls.release(old);
+    }
+
+    /// The node at a path. The original knows the root by the empty path too.
+    pub(super) fn find(&self, path: &str) -> Option<NodeId> {
+        if path.is_empty() || path == "/" {
+            return Some(ROOT);
+        }
+        self.index.find(self.hashing.of(path), |id| &*self.nodes[id as usize].path == path)
+    }
+
+    /// The node at a path, or the error that says there is none.
+    pub(super) fn need(&self, path: &str) -> Result<NodeId, ErrorCode> {
+        self.find(path).ok_or(ErrorCode::NO_NODE)
+    }
+
+    /// A node by its number.
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id as usize]
+    }
+
+    /// The ACL of a node.
+    pub(super) fn acl(&self, id: NodeId) -> &[Acl] {
+        self.acls.get(self.node(id).acl)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn ephemeral_count(&self) -> usize {
+        self.ephemeral_count
+    }
+
+    pub(super) fn data_size(&self) -> u64 {
+        self.data_size
+    }
+
+    /// The ephemerals of a session.
+    pub(super) fn ephemerals(&self, session: i64) -> &[NodeId] {
+        self.ephemerals.get(&session).map_or(&[], Vec::as_slice)
+    }
+
+    /// The sessions that own ephemerals, sorted.
+    pub(super) fn owners(&self) -> Vec<i64> {
+        let mut owners: Vec<i64> =
+            self.ephemerals.iter().filter(|(_, nodes)| !nodes.is_empty()).map(|(&s, _)| s).collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    /// Forgets the (empty) list of a session that has ended.
+    pub(super) fn forget_owner(&mut self, session: i64) {
+        if self.ephemerals(session).is_empty() {
+            self.ephemerals.remove(&session);
+        }
+    }
+
+    /// Creates a node below an existing one.
+    #[allow(clippy::too_many_arguments)] // they are the fields of the transaction
+    pub(super) fn create(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: &[Acl],
+        lifetime: Lifetime,
+        parent_cversion: i32,
+        zxid: i64,
+        time_ms: i64,
+    ) -> Result<Change, ErrorCode> {
+        let parent_id = self.need(parent(path).unwrap_or_default())?;
+        let acl = self.acls.acquire(acl);
+        let existing = self.find(path);
+        if let Some(id) = existing {
+            let old = std::mem::replace(&mut self.node_mut(id).acl, acl);
+            self.acls.release(old);
+        }
+        let parent = &mut self.node_mut(parent_id).stat;
+        let (before, pzxid) = (parent.cversion, parent.pzxid);
+        let cversion = if parent_cversion == -1 { before.wrapping_add(1) } else { parent_cversion };
+        // A replay may create again what was created and deleted before the snapshot.
+        if cversion > before {
+            parent.cversion = cversion;
+            parent.pzxid = zxid;
+        }
+        if existing.is_some() {
+            return Err(ErrorCode::NODE_EXISTS);
+        }
+        let id = self.place(path, data.map(Box::from), acl, parent_id, fresh_stat(zxid, time_ms, lifetime));
+        Ok(Change::Created { id, parent_cversion: before, parent_pzxid: pzxid })
+    }
+
+    /// Deletes a node. One that has children (which only a replay over a fuzzy snapshot meets)
+    /// goes with all below it: what is really there comes later in the log.
+    pub(super) fn delete(&mut self, path: &str, zxid: i64) -> Result<Change, ErrorCode> {
+        let parent_id = self.need(parent(path).ok_or(ErrorCode::NO_NODE)?)?;
+        let parent = &mut self.node_mut(parent_id).stat;
+        let parent_pzxid = parent.pzxid;
+        parent.pzxid = parent_pzxid.max(zxid);
+        let id = self.need(path)?;
+        if id == ROOT {
+            return Err(ErrorCode::NO_NODE);
+        }
+        let mut doomed = self.node(id).children.clone();
+        while let Some(&below) = doomed.last() {
+            if let Some(&deeper) = self.node(below).children.last() {
+                doomed.push(deeper);
+                continue;
+            }
+            let node = self.displace(below);
+            self.acls.release(node.acl);
+            doomed.pop();
+        }
+        let node = self.displace(id);
+        Ok(Change::Deleted { id, node, parent_pzxid })
+    }
+
+    /// Sets a node's data.
+    pub(super) fn set_data(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        version: i32,
+        zxid: i64,
+        time_ms: i64,
+    ) -> Result<Change, ErrorCode> {
+        let id = self.need(path)?;
+        let node = &mut self.nodes[id as usize];
+        let stat = node.stat;
+        self.data_size -= node.weight();
+        let old = std::mem::replace(&mut node.data, data.map(Box::from));
+        self.data_size += node.weight();
+        node.stat = StatPersisted { version, mzxid: zxid, mtime_ms: time_ms, ..stat };
+        Ok(Change::Data { id, data: old, stat })
+    }
+
+    /// Sets a node's ACL.
+    pub(super) fn set_acl(&mut self, path: &str, acl: &[Acl], version: i32) -> Result<Change, ErrorCode> {
+        let id = self.need(path)?;
+        let new = self.acls.acquire(acl);
+        let node = self.node_mut(id);
+        let aversion = std::mem::replace(&mut node.stat.aversion, version);
+        let acl = std::mem::replace(&mut node.acl, new);
+        Ok(Change::Acl { id, acl, aversion })
+    }
+
+    /// Makes a change final.
+    pub(super) fn commit(&mut self, change: &Change) {
+        match change {
+            Change::Deleted { node, .. } => self.acls.release(node.acl),
+            Change::Acl { acl, .. } => self.acls.release(*acl),
+            Change::Created { .. } | Change::Data { .. } => {}
+        }
+    }
+
+    /// Takes a change back. Changes must be taken back in reverse order.
+    pub(super) fn undo(&mut self, change: Change) {
+        match change {
+            Change::Created { id, parent_cversion, parent_pzxid } => {
+                let node = self.displace(id);
+                self.acls.release(node.acl);
+                let stat = &mut self.node_mut(node.parent).stat;
+                (stat.cversion, stat.pzxid) = (parent_cversion, parent_pzxid);
+            }
+            Change::Deleted { id, node, parent_pzxid } => {
+                self.node_mut(node.parent).stat.pzxid = parent_pzxid;
+                self.replace(id, node);
+            }
+            Change::Data { id, data, stat } => {
+                let node = &mut self.nodes[id as usize];
+                self.data_size -= node.weight();
+                (node.data, node.stat) = (data, stat);
+                self.data_size += node.weight();
+            }
+            Change::Acl { id, acl, aversion } => {
+                let node = self.node_mut(id);
+                node.stat.aversion = aversion;
+                let new = std::mem::replace(&mut node.acl, acl);
+                self.acls.release(new);
+            }
+        }
+    }
+
+    /// Puts a node into a free place and links it. Its ACL has been counted by the caller.
+    pub(super) fn place(
+        &mut self,
+        path: &str,
+        data: Option<Box<[u8]>>,
+        acl: AclId,
+        parent: NodeId,
+        stat: StatPersisted,
+    ) -> NodeId {
+        let node =
+            Node { path: path.into(), data, children: Vec::new(), stat, acl, parent, slot: 0, owner_slot: 0 };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.nodes[id as usize] = node;
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as NodeId
+            }
+        };
+        if id != ROOT {
+            let siblings = &mut self.nodes[parent as usize].children;
+            siblings.push(id);
+            self.nodes[id as usize].slot = (siblings.len() - 1) as u32;
+        }
+        self.enlist(id);
+        id
+    }
+
+    /// Enters a node into everything but its parent's children.
+    fn enlist(&mut self, id: NodeId) {
+        let Self { nodes, index, hashing, ephemerals, .. } = self;
+        let node = &mut nodes[id as usize];
+        self.data_size += node.weight();
+        match Lifetime::of(node.stat.ephemeral_owner) {
+            Lifetime::Persistent => {}
+            Lifetime::Container | Lifetime::Ttl(_) => {
+                self.transient.insert(id);
+            }
+            Lifetime::Ephemeral(session) => {
+                let list = ephemerals.entry(session).or_default();
+                node.owner_slot = list.len() as u32;
+                list.push(id);
+                self.ephemeral_count += 1;
+            }
+        }
+        let hash = hashing.of(&*node.path);
+        index.insert(hash, id, |id| hashing.of(&*nodes[id as usize].path));
+    }
+
+    /// Takes a node out of everything and frees its place.
+    fn displace(&mut self, id: NodeId) -> Node {
+        let blank = Node {
+            path: Box::default(),
+            data: None,
+            children: Vec::new(),
+            stat: StatPersisted::default(),
+            acl: 0,
+            parent: ROOT,
+            slot: 0,
+            owner_slot: 0,
+        };
+        let node = std::mem::replace(&mut self.nodes[id as usize], blank);
+        self.index.remove(self.hashing.of(&*node.path), id);
+        self.data_size -= node.weight();
+        let siblings = &mut self.nodes[node.parent as usize].children;
+        siblings.swap_remove(node.slot as usize);
+        if let Some(&moved) = siblings.get(node.slot as usize) {
+            self.nodes[moved as usize].slot = node.slot;
+        }
+        match Lifetime::of(node.stat.ephemeral_owner) {
+            Lifetime::Persistent => {}
+            Lifetime::Container | Lifetime::Ttl(_) => {
+                self.transient.remove(&id);
+            }
+            Lifetime::Ephemeral(session) => {
+                self.ephemeral_count -= 1;
+                if let Some(list) = self.ephemerals.get_mut(&session) {
+                    list.swap_remove(node.owner_slot as usize);
+                    if let Some(&moved) = list.get(node.owner_slot as usize) {
+                        self.nodes[moved as usize].owner_slot = node.owner_slot;
+                    }
+                }
+            }
+        }
+        self.free.push(id);
+        node
+    }
+
+    /// Puts a displaced node back where it was; the last one displaced comes first.
+    fn replace(&mut self, id: NodeId, node: Node) {
+        self.free.pop();
+        let (parent, slot) = (node.parent, node.slot);
+        self.nodes[id as usize] = node;
+        let siblings = &mut self.nodes[parent as usize].children;
+        siblings.push(id);
+        let last = (siblings.len() - 1) as u32;
+        siblings.swap(slot as usize, last as usize);
+        let moved = siblings[last as usize];
+        self.nodes[moved as usize].slot = last;
+        self.nodes[id as usize].slot = slot;
+        self.enlist(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Tree {
+        Tree::new(Hashing::new(3))
+    }
+
+    fn make(tree: &mut Tree, path: &str, zxid: i64) -> Change {
+        let parent = tree.need(parent(path).unwrap()).unwrap();
+        let cversion = tree.node(parent).stat.cversion + 1;
+        tree.create(path, None, &Acl::open(), Lifetime::Persistent, cversion, zxid, 0).unwrap()
+    }
+
+    #[test]
+    fn the_last_cversion_sticks() {
+        let mut tree = tree();
+        tree.node_mut(ROOT).stat.cversion = i32::MAX;
+        tree.create("/a", None, &Acl::open(), Lifetime::Persistent, i32::MIN, 5, 0).unwrap();
+        assert_eq!(tree.node(ROOT).stat.cversion, i32::MAX);
+        assert_eq!(tree.node(ROOT).stat.pzxid, 0);
+    }
+
+    #[test]
+    fn replays_are_tolerated() {
+        let mut tree = tree();
+        make(&mut tree, "/a", 1);
+        make(&mut tree, "/a/b", 2);
+        let again = tree.create("/a/b", None, &Acl::creator_all(), Lifetime::Persistent, 7, 9, 0);
+        assert_eq!(again.unwrap_err(), ErrorCode::NODE_EXISTS);
+        let a = tree.find("/a").unwrap();
+        assert_eq!((tree.node(a).stat.cversion, tree.node(a).stat.pzxid), (7, 9));
+        assert_eq!(tree.acl(tree.find("/a/b").unwrap()), Acl::creator_all());
+        assert_eq!(tree.delete("/a/c", 11).unwrap_err(), ErrorCode::NO_NODE);
+        assert_eq!(tree.node(a).stat.pzxid, 11, "a deletion that is done already still counts");
+        assert_eq!(tree.delete("/a/c", 10).unwrap_err(), ErrorCode::NO_NODE);
+        assert_eq!(tree.node(a).stat.pzxid, 11);
+        tree.delete("/a", 12).unwrap();
+        assert_eq!(tree.len(), 1, "what was below is gone too");
+        assert_eq!(tree.data_size(), 1);
+    }
+
+    #[test]
+    fn undo_restores_everything() {
+        let mut tree = tree();
+        for (zxid, path) in ["/a", "/b", "/c"].into_iter().enumerate() {
+            make(&mut tree, path, zxid as i64 + 1);
+        }
+        let before = format!("{tree:?}");
+        let mut done = vec![
+            tree.delete("/a", 9).unwrap(),
+            tree.create("/a", Some(b"x"), &Acl::creator_all(), Lifetime::Ephemeral(5), 9, 9, 1).unwrap(),
+            tree.set_data("/b", Some(b"yy"), 4, 9, 1).unwrap(),
+            tree.set_acl("/c", &Acl::creator_all(), 2).unwrap(),
+            tree.delete("/b", 9).unwrap(),
+        ];
+        assert_eq!(tree.ephemerals(5).len(), 1);
+        while let Some(change) = done.pop() {
+            tree.undo(change);
+        }
+        tree.forget_owner(5);
+        assert_eq!(tree.nodes.len(), 4);
+        assert_eq!(tree.data_size(), 7);
+        assert_eq!(tree.acls.iter().count(), 0);
+        assert_eq!(tree.ephemeral_count(), 0);
+        // The same nodes in the same places; only the ACL table has grown a free entry.
+        let nodes = |text: &str| text.split("index:").next().unwrap().to_owned();
+        assert_eq!(nodes(&format!("{tree:?}")), nodes(&before));
+    }
+}

@@ -1,0 +1,85 @@
+//! The data directory: ours alone, and locked while a server runs on it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::StartError;
+use crate::log::sync_directory;
+
+/// The file that is locked; it also marks the directory as ours.
+const LOCK: &str = "zooky.lock";
+/// The directory that holds logs and snapshots, as Apache ZooKeeper names it.
+const VERSION_2: &str = "version-2";
+/// What may lie in an empty directory: a file system's own, and an Apache server's number.
+const HARMLESS: [&str; 2] = ["lost+found", "myid"];
+
+/// A data directory that this process has locked. The lock goes with the value, or with the process.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be, checks that it is one of ours, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<DataDir, StartError> {
+        let failed = |what, path: &Path, source| StartError::DataDir { what, path: path.into(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make", path, e))?;
+        if let Some(found) = stranger(path).map_err(|e| failed("read", path, e))? {
+            return Err(StartError::NotOurs { path: path.into(), found });
+        }
+        let lock_path = path.join(LOCK);
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+        let lock = lock.map_err(|e| failed("open", &lock_path, e))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StartError::Locked { path: path.into() }),
+            Err(e) => return Err(failed("lock", &lock_path, e.into())),
+        }
+        let dir = DataDir { path: path.into(), _lock: lock };
+        let version_2 = dir.version_2();
+        match DirBuilder::new().mode(0o700).create(&version_2) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(|e| failed("make", &version_2, e))?,
+        }
+        for private in [path, &version_2] {
+            fs::set_permissions(private, Permissions::from_mode(0o700))
+                .map_err(|e| failed("make private", private, e))?;
+        }
+        sync_directory(path).map_err(|e| failed("sync", path, e))?;
+        if let Some(parent) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
+            // Whoever may not open the parent has not made the directory either.
+            let _ = sync_directory(parent);
+        }
+        Ok(dir)
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where logs and snapshots are.
+    pub(crate) fn version_2(&self) -> PathBuf {
+        self.path.join(VERSION_2)
+    }
+}
+
+/// A file that shows that the directory is somebody else's.
+fn stranger(path: &Path) -> io::Result<Option<String>> {
+    let mut found = None;
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name == LOCK || name == VERSION_2 {
+            return Ok(None);
+        }
+        if !HARMLESS.contains(&name.as_str()) {
+            found = Some(name);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,39 @@
+//! Durability: the transaction log, snapshots and recovery, in Apache ZooKeeper's own file formats.
+//!
+//! `docs/log-format.md` describes the bytes and the protocol of a commit. What this module promises:
+//! a batch for which [`LogWriter::append`] returned `Ok` survives the loss of power; after a failure
+//! nothing is ever written again; and recovery either restores everything that was promised, or names
+//! the file and the offset that do not check.
+
+mod batch;
+mod error;
+mod recover;
+mod scan;
+mod snapshot;
+mod storage;
+mod syncer;
+mod writer;
+
+pub use batch::{BATCH_MARK_VERSION, Batch};
+pub use error::LogError;
+pub use recover::{Recovered, TornTail, recover};
+pub use snapshot::{Snapshot, encode_snapshot};
+pub(crate) use storage::sync_directory;
+pub use storage::{FileStorage, Storage, StorageFile};
+pub(crate) use syncer::Syncer;
+pub use writer::{LogWriter, ROLL_BYTES_DEFAULT};
+
+/// The name of the log whose first transaction is `zxid`.
+fn log_name(zxid: i64) -> String {
+    format!("log.{zxid:x}")
+}
+
+/// The name of the snapshot that shows everything up to `zxid`.
+fn snapshot_name(zxid: i64) -> String {
+    format!("snapshot.{zxid:x}")
+}
+
+/// The zxid in a file's name, if it starts with `prefix`.
+fn zxid_of(name: &str, prefix: &str) -> Option<i64> {
+    i64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()
+}

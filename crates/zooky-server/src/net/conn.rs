@@ -1,0 +1,152 @@
+//! One connection's socket and its two buffers.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown};
+
+use bytes::{Buf, Bytes, BytesMut};
+use mio::net::TcpStream;
+use zooky_wire::{FrameError, take_frame};
+
+use crate::config::Limits;
+
+/// What reading once brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// Some bytes, or none for now.
+    Open,
+    /// The other side has finished.
+    End,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    /// Its number, never used twice.
+    pub(crate) key: u64,
+    /// Who is at the other end.
+    pub(crate) peer: IpAddr,
+    socket: TcpStream,
+    input: BytesMut,
+    output: BytesMut,
+    /// The socket may have bytes to read.
+    pub(crate) readable: bool,
+    /// The other side has finished, so a short read is not the last one.
+    pub(crate) read_closed: bool,
+    /// It stands in the list of connections to be served.
+    pub(crate) in_ready: bool,
+    /// It stands in the list of connections to be flushed.
+    pub(crate) in_dirty: bool,
+    /// Its first whole packet is there.
+    pub(crate) greeted: bool,
+    /// No more of its requests are read until its answers have drained.
+    pub(crate) paused: bool,
+    /// Nothing more is read from it.
+    pub(crate) finished: bool,
+    /// It is closed once its output is sent.
+    pub(crate) close_when_sent: bool,
+    /// The core has been told that it is gone.
+    pub(crate) forgotten: bool,
+    /// Answers that wait for the disk, and their bytes.
+    pub(crate) held_count: usize,
+    /// See `held_count`.
+    pub(crate) held_bytes: usize,
+}
+
+impl Conn {
+    pub(super) fn new(key: u64, socket: TcpStream, peer: IpAddr) -> Conn {
+        Conn {
+            key,
+            peer,
+            socket,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            readable: true,
+            read_closed: false,
+            in_ready: false,
+            in_dirty: false,
+            greeted: false,
+            paused: false,
+            finished: false,
+            close_when_sent: false,
+            forgotten: false,
+            held_count: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// For registering with a poll.
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Reads once, by way of `scratch`.
+    pub(crate) fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
+        match self.socket.read(scratch) {
+            Ok(0) => Ok(Fill::End),
+            Ok(n) => {
+                // A short read has emptied the socket; an edge tells of what comes later.
+                self.readable = n == scratch.len() || self.read_closed;
+                self.input.extend_from_slice(&scratch[..n]);
+                Ok(Fill::Open)
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(Fill::Open)
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(Fill::Open),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The first four bytes, if it has sent so many and not yet a packet.
+    pub(crate) fn opening(&self) -> Option<[u8; 4]> {
+        if self.greeted { None } else { self.input.first_chunk::<4>().copied() }
+    }
+
+    /// The next whole frame that has come in, without its length.
+    pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<Bytes>, FrameError> {
+        let frame = take_frame(&mut self.input, limit);
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            // Thousands of idle sessions must not hold a buffer each.
+            self.input = BytesMut::new();
+        }
+        frame
+    }
+
+    /// Puts bytes behind the output; nothing is sent before [`Conn::flush`].
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// Writes what the socket takes. Returns whether everything is sent.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        while !self.output.is_empty() {
+            match self.socket.write(&self.output) {
+                Ok(n) => self.output.advance(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.output = BytesMut::new();
+        Ok(true)
+    }
+
+    /// Bytes that wait for the disk or for the reader.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.held_bytes + self.output.len()
+    }
+
+    /// Whether so much waits for it that no more of its requests should be read.
+    pub(crate) fn is_behind(&self, limits: &Limits) -> bool {
+        self.unread_bytes() > limits.unread_soft_bytes || self.held_count >= limits.outstanding
+    }
+
+    /// Ends the connection in good order: what was sent still arrives.
+    pub(crate) fn shut_down(&mut self, scratch: &mut [u8]) {
+        // Closing with unread input resets the connection, which may destroy the last answer on its way.
+        // All three may fail because the other side is gone: then there is nothing to be done.
+        let _ = self.socket.shutdown(Shutdown::Write);
+        while matches!(self.socket.read(scratch), Ok(n) if n == scratch.len()) {}
+    }
+}

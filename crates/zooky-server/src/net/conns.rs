@@ -1,0 +1,99 @@
+//! All connections, by number, and the bounds on how many there may be.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::Conn;
+use crate::config::Limits;
+
+/// The slot's part of a key, in bits.
+const SLOT_BITS: u32 = 32;
+
+/// A table of connections. A connection's key has its slot in its lower half, so it is found at once; the
+/// upper half counts up, so that no key is used twice.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    slots: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    opened: u64,
+    per_address: HashMap<IpAddr, usize>,
+    count: usize,
+}
+
+impl Conns {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether one more from this address is within the bounds.
+    pub(crate) fn has_room(&self, peer: IpAddr, limits: &Limits) -> bool {
+        let most =
+            if peer.is_loopback() { limits.connections_per_loopback } else { limits.connections_per_address };
+        self.count < limits.connections && self.per_address.get(&peer).is_none_or(|&n| n < most)
+    }
+
+    /// Adds a connection, registered under its slot plus `first_token`. Returns its key.
+    pub(crate) fn add(
+        &mut self,
+        mut socket: TcpStream,
+        peer: IpAddr,
+        registry: &Registry,
+        first_token: usize,
+    ) -> io::Result<u64> {
+        socket.set_nodelay(true)?;
+        let slot = self.free.last().copied().unwrap_or(self.slots.len());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut socket, Token(slot + first_token), both)?;
+        if self.free.pop().is_none() {
+            self.slots.push(None);
+        }
+        self.opened += 1;
+        let key = (self.opened << SLOT_BITS) | slot as u64;
+        self.slots[slot] = Some(Conn::new(key, socket, peer));
+        *self.per_address.entry(peer).or_default() += 1;
+        self.count += 1;
+        Ok(key)
+    }
+
+    /// The connection in a slot.
+    pub(crate) fn at(&mut self, slot: usize) -> Option<&mut Conn> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// The connection with this key, unless it is gone.
+    pub(crate) fn get(&mut self, key: u64) -> Option<&mut Conn> {
+        self.at(Self::slot(key)).filter(|conn| conn.key == key)
+    }
+
+    /// Takes a connection out; dropping it closes the socket.
+    pub(crate) fn remove(&mut self, key: u64, registry: &Registry) -> Option<Conn> {
+        self.get(key)?;
+        let slot = Self::slot(key);
+        let mut conn = self.slots[slot].take()?;
+        self.free.push(slot);
+        self.count -= 1;
+        if let Some(n) = self.per_address.get_mut(&conn.peer) {
+            *n -= 1;
+            if *n == 0 {
+                self.per_address.remove(&conn.peer);
+            }
+        }
+        // The socket is closed next, which removes it anyway.
+        let _ = registry.deregister(conn.source());
+        Some(conn)
+    }
+
+    /// The keys of all connections.
+    pub(crate) fn keys(&self) -> Vec<u64> {
+        self.slots.iter().flatten().map(|conn| conn.key).collect()
+    }
+
+    fn slot(key: u64) -> usize {
+        (key & ((1 << SLOT_BITS) - 1)) as usize
+    }
+}

@@ -1,0 +1,12 @@
+//! Sockets: accepting, framing, buffering, limits, and the four-letter words.
+//!
+//! Nothing here knows the core; [`crate::run`] carries frames from one to the other.
+
+mod conn;
+mod conns;
+pub(crate) mod four_letter;
+mod listener;
+
+pub(crate) use conn::{Conn, Fill};
+pub(crate) use conns::Conns;
+pub(crate) use listener::{Accepted, Listener, bind};

@@ -1,0 +1,301 @@
+//! The one thread that owns core and log: step, append, sync, then answer.
+//!
+//! A turn of its loop: wait for sockets; read all connections that have something, a bounded amount each,
+//! and step the core for each frame; sync what was appended (here or on the log's thread, see
+//! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
+//!
+//! The outputs stand in one queue in the order in which the core made them, each with the number of the
+//! batch that must be durable before it leaves. So nothing overtakes, and nothing leaves before what it
+//! shows is durable: no reply, error, event or connect answer, and no four-letter word either.
+
+mod serve;
+mod time;
+
+pub(crate) use time::now;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::config::Config;
+use crate::core::{Core, Input, Now, Output};
+use crate::error::{ServerError, StartError};
+use crate::log::Syncer;
+use crate::net::{Conns, Listener};
+
+const LISTENER: Token = Token(0);
+/// The token of the waker that stops the loop and tells of finished syncs.
+pub(crate) const WAKER: Token = Token(1);
+/// Connections have their slot plus this as token.
+const FIRST_CONN: usize = 2;
+
+/// How many events are taken at once.
+const EVENTS: usize = 1_024;
+/// The longest sleep: after the machine was suspended, sessions are looked at within this time.
+const MAX_SLEEP: Duration = Duration::from_millis(500);
+/// How much is read from one connection in one turn, in bytes.
+const READ_BYTES: usize = 64 << 10;
+/// So many bytes in the batch that waits for the disk, and no more requests are read.
+const MAX_WAITING_BYTES: usize = 16 << 20;
+/// How long a connection that is to be closed may take to read its last answers.
+const LINGER_MS: u64 = 10_000;
+
+/// An output that waits for its batch.
+#[derive(Debug)]
+struct Held {
+    /// The batch that must be durable.
+    batch: u64,
+    conn: u64,
+    /// `None`: close.
+    frame: Option<Bytes>,
+}
+
+/// Everything the server is made of.
+#[derive(Debug)]
+pub(crate) struct Run {
+    config: Config,
+    addr: SocketAddr,
+    poll: Poll,
+    listener: Listener,
+    stop: Arc<AtomicBool>,
+    core: Core,
+    syncer: Syncer,
+    conns: Conns,
+    now: Now,
+    started_ms: u64,
+    /// What the core just put out; empty between steps.
+    outputs: Vec<Output>,
+    held: VecDeque<Held>,
+    /// Slots of connections with something to read.
+    ready: VecDeque<usize>,
+    /// Slots of connections with something to write.
+    dirty: Vec<usize>,
+    /// Times in `mono_ms` at which connections are looked at, ascending.
+    first_packets: VecDeque<(u64, u64)>,
+    closings: VecDeque<(u64, u64)>,
+    /// There may be connections to accept; `Some(time)`: not before that `mono_ms`.
+    accept_at: Option<u64>,
+    received: u64,
+    sent: u64,
+    scratch: Box<[u8]>,
+}
+
+impl Run {
+    /// Puts the parts together. `stop` is looked at whenever the poll's waker is used.
+    pub(crate) fn new(
+        config: Config,
+        poll: Poll,
+        mut listener: Listener,
+        addr: SocketAddr,
+        (core, syncer): (Core, Syncer),
+        stop: Arc<AtomicBool>,
+    ) -> Result<Run, StartError> {
+        poll.registry()
+            .register(listener.source(), LISTENER, Interest::READABLE)
+            .map_err(|source| StartError::System { what: "watch the listening socket", source })?;
+        let now = time::now();
+        let mut run = Run {
+            config,
+            addr,
+            poll,
+            listener,
+            stop,
+            core,
+            syncer,
+            conns: Conns::default(),
+            now,
+            started_ms: now.mono_ms,
+            outputs: Vec::new(),
+            held: VecDeque::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            first_packets: VecDeque::new(),
+            closings: VecDeque::new(),
+            accept_at: None,
+            received: 0,
+            sent: 0,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+        };
+        run.core.begin(now);
+        Ok(run)
+    }
+
+    /// Serves until it is stopped or fails. After a failure no connection gets anything more.
+    pub(crate) fn serve(mut self) -> Result<(), ServerError> {
+        let result = self.serve_until_stopped();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the server stops; all connections are closed without an answer");
+        }
+        result
+    }
+
+    fn serve_until_stopped(&mut self) -> Result<(), ServerError> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stop.load(Ordering::Acquire) {
+            self.wait(&mut events)?;
+            self.now = time::later_than(self.now);
+            self.syncer.collect()?;
+            self.release();
+            self.accept();
+            self.read_ready()?;
+            self.tick();
+            self.syncer.sync()?;
+            self.release();
+            self.flush();
+        }
+        self.finish()
+    }
+
+    /// Waits for something to do, and notes which connections have it.
+    fn wait(&mut self, events: &mut Events) -> Result<(), ServerError> {
+        let after_sync = self.syncer.take_synced_inline();
+        let mut timeout = if after_sync { Duration::ZERO } else { self.sleep() };
+        loop {
+            match self.poll.poll(events, Some(timeout)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                Err(source) => return Err(ServerError::Poll { source }),
+            }
+            let mut readable = false;
+            for event in events.iter() {
+                match event.token() {
+                    LISTENER => self.accept_at = Some(0),
+                    WAKER => {}
+                    Token(token) => {
+                        readable |= event.is_readable();
+                        self.note_event(token - FIRST_CONN, event);
+                    }
+                }
+            }
+            if after_sync && readable {
+                self.syncer.note_waiting();
+            }
+            // All that has come in is served before sessions are counted out.
+            if events.iter().count() < EVENTS {
+                return Ok(());
+            }
+            timeout = Duration::ZERO;
+        }
+    }
+
+    fn note_event(&mut self, slot: usize, event: &mio::event::Event) {
+        let Some(conn) = self.conns.at(slot) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            conn.readable = true;
+            conn.read_closed |= event.is_read_closed() || event.is_error();
+            if !conn.in_ready {
+                conn.in_ready = true;
+                self.ready.push_back(slot);
+            }
+        }
+        if event.is_writable() && !conn.in_dirty {
+            conn.in_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn sleep(&self) -> Duration {
+        if !self.ready.is_empty() && !self.disk_is_behind() {
+            return Duration::ZERO;
+        }
+        let times = [
+            self.core.next_tick(),
+            self.first_packets.front().map(|&(at, _)| at),
+            self.closings.front().map(|&(at, _)| at),
+            self.accept_at,
+        ];
+        let until = times.into_iter().flatten().min().unwrap_or(u64::MAX);
+        Duration::from_millis(until.saturating_sub(self.now.mono_ms)).min(MAX_SLEEP)
+    }
+
+    fn disk_is_behind(&self) -> bool {
+        self.syncer.waiting_bytes() > MAX_WAITING_BYTES
+    }
+
+    /// What time alone brings: sessions that end, connections that take too long.
+    fn tick(&mut self) {
+        let now_ms = self.now.mono_ms;
+        if self.core.next_tick().is_some_and(|at| at <= now_ms) {
+            self.step(Input::Tick);
+        }
+        while let Some(&(at, key)) = self.first_packets.front()
+            && at <= now_ms
+        {
+            self.first_packets.pop_front();
+            if self.conns.get(key).is_some_and(|conn| !conn.greeted) {
+                tracing::debug!(conn = key, "closed: no packet in time");
+                self.drop_conn(key);
+            }
+        }
+        while let Some(&(at, key)) = self.closings.front()
+            && at <= now_ms
+        {
+            self.closings.pop_front();
+            self.drop_conn(key);
+        }
+    }
+
+    /// Steps the core and takes what it puts out into the log and the queue.
+    fn step(&mut self, input: Input) {
+        self.core.step(self.now, input, &mut self.outputs);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Append(record) => self.syncer.push(record),
+                Output::Send { conn, frame } => self.hold(conn.0, Some(frame)),
+                Output::Close { conn } => self.hold(conn.0, None),
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    /// Puts an output at the end of the queue; `None` closes the connection.
+    fn hold(&mut self, key: u64, frame: Option<Bytes>) {
+        let batch = self.syncer.needed();
+        let Some(conn) = self.conns.get(key) else { return };
+        let Some(frame) = frame else {
+            conn.finished = true;
+            self.held.push_back(Held { batch, conn: key, frame: None });
+            return;
+        };
+        self.sent += 1;
+        conn.held_count += 1;
+        conn.held_bytes += frame.len();
+        let too_slow = conn.unread_bytes() > self.config.limits.unread_hard_bytes;
+        self.held.push_back(Held { batch, conn: key, frame: Some(frame) });
+        if too_slow {
+            tracing::warn!(conn = key, "closed: it does not read what it asked for");
+            // Not at once: the core is in the middle of a step.
+            self.closings.push_front((0, key));
+        }
+    }
+
+    /// Lets go of what is durable.
+    fn release(&mut self) {
+        let durable = self.syncer.durable();
+        while self.held.front().is_some_and(|held| held.batch <= durable) {
+            let Some(held) = self.held.pop_front() else { return };
+            self.deliver(held.conn, held.frame);
+        }
+    }
+
+    /// A clean end: what was accepted becomes durable and is answered as far as sockets take it.
+    fn finish(&mut self) -> Result<(), ServerError> {
+        self.syncer.finish()?;
+        self.release();
+        self.flush();
+        for key in self.conns.keys() {
+            if let Some(conn) = self.conns.get(key) {
+                conn.shut_down(&mut self.scratch);
+            }
+        }
+        Ok(())
+    }
+}

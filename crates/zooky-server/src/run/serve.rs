@@ -1,0 +1,252 @@
+//! From sockets to the core and back: the part of the loop that is about connections.
+
+use bytes::Bytes;
+
+use super::{FIRST_CONN, LINGER_MS, Run};
+use crate::core::{ConnId, Input};
+use crate::error::ServerError;
+use crate::net::{Accepted, Conn, Fill, four_letter};
+
+/// How many connections are accepted in one turn.
+const ACCEPTS: usize = 256;
+/// How many frames of one connection are served in one turn.
+const FRAMES: usize = 512;
+/// How long to wait when there is no room for another connection.
+const ACCEPT_AGAIN_MS: u64 = 100;
+
+/// What to do next with a connection.
+enum Next {
+    Frame(Bytes),
+    Word(&'static str),
+    /// Nothing whole has come in.
+    More,
+    /// Its answers have to drain first.
+    Wait,
+    /// It breaks the rules.
+    Refuse,
+}
+
+impl Run {
+    /// Takes new connections.
+    pub(super) fn accept(&mut self) {
+        if self.accept_at.is_none_or(|at| at > self.now.mono_ms) {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            match self.listener.accept() {
+                Accepted::Nothing => {
+                    self.accept_at = None;
+                    return;
+                }
+                Accepted::Full(error) => {
+                    tracing::warn!(%error, "cannot accept a connection now");
+                    self.accept_at = Some(self.now.mono_ms + ACCEPT_AGAIN_MS);
+                    return;
+                }
+                Accepted::Conn(socket, peer) => {
+                    let peer = peer.ip().to_canonical();
+                    if !self.conns.has_room(peer, &self.config.limits) {
+                        tracing::warn!(%peer, "closed: too many connections");
+                        continue;
+                    }
+                    match self.conns.add(socket, peer, self.poll.registry(), FIRST_CONN) {
+                        Ok(key) => self.opened(key),
+                        Err(error) => tracing::warn!(%peer, %error, "cannot use a new connection"),
+                    }
+                }
+            }
+        }
+        // There may be more; next turn.
+        self.accept_at = Some(0);
+    }
+
+    fn opened(&mut self, key: u64) {
+        let limit_ms = self.config.limits.first_packet.as_millis() as u64;
+        self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
+        if let Some(conn) = self.conns.get(key) {
+            let peer = conn.peer;
+            self.step(Input::Opened { conn: ConnId(key), peer });
+        }
+    }
+
+    /// Serves every connection that has something, each a bounded amount.
+    pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
+        for _ in 0..self.ready.len() {
+            if self.disk_is_behind() {
+                // An idle disk can take the batch at once; a busy one will tell.
+                self.syncer.sync()?;
+                self.release();
+            }
+            if self.disk_is_behind() {
+                return Ok(());
+            }
+            let Some(slot) = self.ready.pop_front() else { break };
+            if let Some(conn) = self.conns.at(slot) {
+                conn.in_ready = false;
+                let key = conn.key;
+                self.serve_conn(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once and serves the frames that are there.
+    fn serve_conn(&mut self, key: u64) {
+        let mut filled = false;
+        let mut ended = false;
+        for _ in 0..FRAMES {
+            let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
+            match next(conn, &self.config.limits) {
+                Next::Frame(frame) => {
+                    self.received += 1;
+                    self.syncer.note_work();
+                    self.step(Input::Frame { conn: ConnId(key), frame });
+                }
+                Next::Word(word) => return self.answer_word(key, word),
+                Next::Refuse => return self.drop_conn(key),
+                Next::Wait => return,
+                Next::More if ended => return self.ended(key),
+                Next::More if !conn.readable => return,
+                Next::More if filled => break,
+                Next::More => {
+                    filled = true;
+                    match conn.fill(&mut self.scratch) {
+                        Ok(Fill::Open) => {}
+                        Ok(Fill::End) => ended = true,
+                        Err(error) => {
+                            tracing::debug!(conn = key, %error, "connection lost");
+                            return self.drop_conn(key);
+                        }
+                    }
+                }
+            }
+        }
+        // It has more, perhaps; the others come first.
+        self.put_in_line(key);
+    }
+
+    fn put_in_line(&mut self, key: u64) {
+        if let Some(conn) = self.conns.get(key)
+            && !conn.in_ready
+        {
+            conn.in_ready = true;
+            self.ready.push_back((key & u64::from(u32::MAX)) as usize);
+        }
+    }
+
+    /// The other side has finished; what it asked before is still answered.
+    fn ended(&mut self, key: u64) {
+        self.forget(key);
+        self.hold(key, None);
+    }
+
+    /// Tells the core that the connection is gone, once.
+    fn forget(&mut self, key: u64) {
+        if let Some(conn) = self.conns.get(key)
+            && !std::mem::replace(&mut conn.forgotten, true)
+        {
+            self.step(Input::Closed { conn: ConnId(key) });
+        }
+    }
+
+    fn answer_word(&mut self, key: u64, word: &str) {
+        let stats = self.core.stats();
+        let facts = four_letter::Facts {
+            zxid: self.core.last_zxid(),
+            znodes: stats.znodes,
+            watches: stats.watches,
+            sessions: stats.sessions,
+            ephemerals: stats.ephemerals,
+            data_bytes: stats.approximate_data_size,
+            connections: self.conns.len(),
+            outstanding: self.held.len(),
+            received: self.received,
+            sent: self.sent,
+            uptime_ms: self.now.mono_ms - self.started_ms,
+            port: self.addr.port(),
+        };
+        let answer = four_letter::answer(word, &self.config, &facts);
+        self.forget(key);
+        self.hold(key, Some(Bytes::from(answer)));
+        self.hold(key, None);
+    }
+
+    /// Closes a connection at once; what waits for it is lost.
+    pub(super) fn drop_conn(&mut self, key: u64) {
+        self.forget(key);
+        if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
+            conn.shut_down(&mut self.scratch);
+            // A place has become free.
+            self.accept_at = self.accept_at.map(|_| 0);
+        }
+    }
+
+    /// Hands a durable output to its connection.
+    pub(super) fn deliver(&mut self, key: u64, frame: Option<Bytes>) {
+        let Some(conn) = self.conns.get(key) else { return };
+        match frame {
+            Some(frame) => {
+                conn.held_count -= 1;
+                conn.held_bytes -= frame.len();
+                conn.send(&frame);
+            }
+            None => conn.close_when_sent = true,
+        }
+        if !conn.in_dirty {
+            conn.in_dirty = true;
+            self.dirty.push((key & u64::from(u32::MAX)) as usize);
+        }
+    }
+
+    /// Writes once to each socket that has output, and goes on reading where enough has drained.
+    pub(super) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            let Some(conn) = self.conns.at(slot) else { continue };
+            conn.in_dirty = false;
+            let key = conn.key;
+            match conn.flush() {
+                Ok(sent) if conn.close_when_sent => {
+                    if sent {
+                        self.drop_conn(key);
+                    } else {
+                        self.closings.push_back((self.now.mono_ms + LINGER_MS, key));
+                    }
+                }
+                Ok(_) => {
+                    if conn.paused && !conn.is_behind(&self.config.limits) {
+                        conn.paused = false;
+                        self.put_in_line(key);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(conn = key, %error, "connection lost");
+                    self.drop_conn(key);
+                }
+            }
+        }
+        self.dirty.append(&mut dirty);
+    }
+}
+
+fn next(conn: &mut Conn, limits: &crate::config::Limits) -> Next {
+    if conn.is_behind(limits) {
+        conn.paused = true;
+        return Next::Wait;
+    }
+    if let Some(word) = conn.opening().and_then(four_letter::word) {
+        conn.greeted = true;
+        return Next::Word(word);
+    }
+    match conn.next_frame(limits.frame_bytes) {
+        Ok(Some(frame)) => {
+            conn.greeted = true;
+            Next::Frame(frame)
+        }
+        Ok(None) => Next::More,
+        Err(error) => {
+            tracing::warn!(conn = conn.key, peer = %conn.peer, %error, "closed");
+            Next::Refuse
+        }
+    }
+}

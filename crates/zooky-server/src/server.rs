@@ -1,0 +1,148 @@
+//! Starting, stopping and waiting for a server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use mio::{Poll, Waker};
+
+use crate::config::Config;
+use crate::core::{CoreConfig, PasswordRule, first_session_id};
+use crate::data_dir::DataDir;
+use crate::error::{ServerError, StartError};
+use crate::log::{FileStorage, Recovered, Storage, Syncer, recover};
+use crate::net::{Listener, bind};
+use crate::run::{Run, WAKER, now};
+use crate::secret;
+
+/// The number that stands in the highest byte of session ids, as in a standalone Apache ZooKeeper.
+const SERVER_NUMBER: u8 = 1;
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stopper: Stopper,
+    thread: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+/// Stops a server from elsewhere, a signal handler's thread for instance.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Asks the server to stop; [`Server::wait`] returns when it has. May be called more than once.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!(%error, "cannot wake the server; it looks by itself soon");
+        }
+    }
+}
+
+impl Server {
+    /// Recovers what the data directory holds and starts to serve. Returns when clients can connect.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running, and corrupt files are left as they are.
+    pub fn start(config: Config) -> Result<Server, StartError> {
+        let (min_ms, max_ms) = (config.min_timeout_ms(), config.max_timeout_ms());
+        if min_ms > max_ms {
+            return Err(StartError::Timeouts { min_ms, max_ms });
+        }
+        let socket = bind(config.listen)?;
+        let dir = DataDir::open(&config.data_dir)?;
+        let password = if config.original_passwords {
+            PasswordRule::Original
+        } else {
+            PasswordRule::Keyed(secret::load_or_make(&dir)?)
+        };
+        let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(dir.version_2()));
+        let Recovered { core, mut log, replayed, torn } = recover(&storage, core_config(&config, password))?;
+        log.set_roll_bytes(config.log_roll_bytes);
+        if let Some(torn) = torn {
+            tracing::warn!(
+                path = %torn.path.display(), offset = torn.offset,
+                "cut off what was being written when the server died; none of it was acknowledged"
+            );
+        }
+        let poll = Poll::new().map_err(|source| StartError::System { what: "make a poll", source })?;
+        let waker = Waker::new(poll.registry(), WAKER)
+            .map_err(|source| StartError::System { what: "make a waker", source })?;
+        let waker = Arc::new(waker);
+        let syncer = Syncer::start(log, Arc::clone(&waker))?;
+        let (listener, addr) = Listener::listen(socket, config.listen)?;
+        tracing::info!(%addr, dir = %dir.path().display(), replayed, "serving");
+        let stopper = Stopper { stop: Arc::new(AtomicBool::new(false)), waker };
+        let run = Run::new(config, poll, listener, addr, (core, syncer), Arc::clone(&stopper.stop))?;
+        let thread = thread::Builder::new()
+            .name("zooky-server".into())
+            .spawn(move || {
+                let result = run.serve();
+                // Only now may another server have the directory.
+                drop(dir);
+                result
+            })
+            .map_err(|source| StartError::System { what: "start the server's thread", source })?;
+        Ok(Server { addr, stopper, thread: Some(thread) })
+    }
+
+    /// Where it listens, the port filled in.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Something that stops it, to be kept elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Stops it: what it has taken in becomes durable and is answered, then all connections are closed.
+    ///
+    /// # Errors
+    /// It had failed, or fails at the last sync.
+    pub fn stop(self) -> Result<(), ServerError> {
+        self.stopper.stop();
+        self.wait()
+    }
+
+    /// Waits until it is stopped or fails.
+    ///
+    /// # Errors
+    /// Why it stopped by itself.
+    ///
+    /// # Panics
+    /// If the server's thread panicked, with its panic.
+    pub fn wait(mut self) -> Result<(), ServerError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), ServerError> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) if !thread::panicking() => std::panic::resume_unwind(panic),
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        // The loop has logged its failure, if it failed.
+        let _ = self.join();
+    }
+}
+
+fn core_config(config: &Config, password: PasswordRule) -> CoreConfig {
+    let mut core = CoreConfig::new(first_session_id(SERVER_NUMBER, now().wall_ms), password);
+    core.min_session_timeout_ms = config.min_timeout_ms();
+    core.max_session_timeout_ms = config.max_timeout_ms();
+    core.limits = config.limits.core;
+    core.super_digest.clone_from(&config.super_digest);
+    core
+}

@@ -1,0 +1,84 @@
+//! A server as a child process: this very test binary, started again with a variable in its environment.
+#![allow(dead_code, unreachable_pub)] // each test uses its part
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use zooky_server::{Config, Server};
+
+const DIR: &str = "ZOOKY_TEST_SERVER_DIR";
+
+/// To be called by a test named `serve_as_child` in each binary that uses [`ServerChild`]: serves, if this
+/// process is such a child, until it is killed or fails.
+pub fn serve_if_child() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let server = Server::start(Config::new("127.0.0.1:0".parse().unwrap(), dir)).unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "\nserving at {}", server.addr()).unwrap();
+    stdout.flush().unwrap();
+    let code = match server.wait() {
+        Ok(()) => 0,
+        Err(error) => {
+            writeln!(stdout, "failed: {error}").unwrap();
+            stdout.flush().unwrap();
+            3
+        }
+    };
+    std::process::exit(code);
+}
+
+/// A running child; killed when dropped.
+#[derive(Debug)]
+pub struct ServerChild {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    pub addr: SocketAddr,
+}
+
+impl ServerChild {
+    pub fn start(dir: &Path) -> ServerChild {
+        ServerChild::start_under(&[], dir)
+    }
+
+    /// Starts it as the argument of another command.
+    pub fn start_under(prefix: &[OsString], dir: &Path) -> ServerChild {
+        let me = std::env::current_exe().unwrap().into_os_string();
+        let line: Vec<OsString> = prefix.iter().cloned().chain([me]).collect();
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).args(["--exact", "serve_as_child", "--nocapture", "--test-threads=1"]);
+        let mut child = command.env(DIR, dir).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "the server did not start");
+            if let Some(addr) = line.trim().strip_prefix("serving at ") {
+                let addr = addr.parse().unwrap();
+                return ServerChild { child, stdout, addr };
+            }
+        }
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it ends by itself; what it said, and its status.
+    pub fn ended(mut self) -> (String, ExitStatus) {
+        let mut said = String::new();
+        while self.stdout.read_line(&mut said).unwrap() > 0 {}
+        (said, self.child.wait().unwrap())
+    }
+}
+
+impl Drop for ServerChild {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
