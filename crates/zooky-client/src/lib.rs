@@ -1,1 +1,48 @@
-//! placeholder
+//! One ZooKeeper session, with a deadline of its own.
+//!
+//! A [`Session`] connects to one of several servers, re-attaches to another when that one fails, sets watches
+//! again, and knows by its own clock until when the servers cannot have given its ephemeral nodes away:
+//! [`Session::deadline`]. Past it the session is [`State::Lost`], which is final, whatever a server still says.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use zooky_client::{Acl, CreateMode, Session, SessionConfig};
+//!
+//! let session = Session::connect(SessionConfig::new("localhost:2181".parse()?)).await?;
+//! let made = session.create("/hello", "world", CreateMode::EPHEMERAL, &Acl::open()).await?;
+//! let (data, stat) = session.get(&made.path).await?;
+//! assert_eq!((&data[..], stat.ephemeral_owner), (&b"world"[..], session.id()));
+//! session.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! It needs a tokio runtime with I/O enabled. One task drives each session; requests that are made back to
+//! back leave in one write.
+
+mod boottime;
+mod chroot;
+mod config;
+mod core;
+mod driver;
+mod error;
+mod link;
+mod pending;
+mod requests;
+mod servers;
+mod session;
+mod shared;
+mod tls;
+mod watch;
+
+pub use boottime::BootInstant;
+pub use config::SessionConfig;
+pub use error::{ConnectError, Error};
+pub use pending::{Children, Created, Pending};
+pub use servers::{ServerList, ServerListError};
+pub use session::{Flight, Hold, Session, State, StateWatch};
+pub use tls::{TlsConfig, TlsError};
+pub use watch::{Watch, WatchEvent};
+pub use zooky_wire::{
+    Acl, ClientInfo, Create, CreateKind, CreateMode, ErrorCode, EventType, MultiOp, MultiResult, PathError,
+    Stat, perms, validate_path,
+};

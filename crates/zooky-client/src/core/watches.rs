@@ -1,0 +1,203 @@
+//! Who waits for which node to change, and what must be set again on a new connection.
+
+use std::collections::HashMap;
+
+use zooky_wire::{ErrorCode, EventType, OpCode, Request};
+
+use super::Watcher;
+
+/// Servers take frames of up to 1 MiB; the original client cuts here too.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+/// What the server watches a node for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The data of a node that exists, or its deletion.
+    Data,
+    /// The creation of a node that does not exist.
+    Exist,
+    /// The children, or the node's deletion.
+    Child,
+}
+
+impl Kind {
+    /// What a watching request's answer has set, if anything.
+    pub(super) fn set_by(op: OpCode, err: ErrorCode) -> Option<Kind> {
+        match (op, err) {
+            (OpCode::EXISTS | OpCode::GET_DATA, ErrorCode::OK) => Some(Kind::Data),
+            (OpCode::EXISTS, ErrorCode::NO_NODE) => Some(Kind::Exist),
+            (OpCode::GET_CHILDREN | OpCode::GET_CHILDREN2, ErrorCode::OK) => Some(Kind::Child),
+            _ => None,
+        }
+    }
+}
+
+/// All one-shot watches of a session, by the paths that the server knows.
+#[derive(Debug)]
+pub(super) struct Watches<W> {
+    tables: [HashMap<String, Vec<W>>; 3],
+    /// How many watchers there may be before those who are gone are looked for.
+    sweep_at: usize,
+    count: usize,
+}
+
+impl<W: Watcher> Watches<W> {
+    pub(super) fn new() -> Self {
+        Watches { tables: Default::default(), sweep_at: 64, count: 0 }
+    }
+
+    /// The server has set a watch.
+    pub(super) fn add(&mut self, kind: Kind, path: String, watcher: W) {
+        self.tables[kind as usize].entry(path).or_default().push(watcher);
+        self.count += 1;
+        if self.count >= self.sweep_at {
+            self.sweep();
+            self.sweep_at = (2 * self.count).max(64);
+        }
+    }
+
+    /// Those whom an event concerns; they are no longer in the registry.
+    pub(super) fn fire(&mut self, event: EventType, path: &str) -> Vec<W> {
+        let kinds: &[Kind] = match event {
+            EventType::CREATED | EventType::DATA_CHANGED => &[Kind::Data, Kind::Exist],
+            EventType::DELETED => &[Kind::Data, Kind::Exist, Kind::Child],
+            EventType::CHILDREN_CHANGED => &[Kind::Child],
+            _ => &[],
+        };
+        let fired: Vec<W> =
+            kinds.iter().filter_map(|kind| self.tables[*kind as usize].remove(path)).flatten().collect();
+        self.count -= fired.len();
+        fired
+    }
+
+    /// The requests that set every watch again, with what happened since `relative_zxid` told at once.
+    pub(super) fn set_again(&mut self, relative_zxid: i64) -> Vec<Request> {
+        self.sweep();
+        let mut requests = Vec::new();
+        let mut lists: [Vec<String>; 3] = Default::default();
+        let mut bytes = 0;
+        for (table, kind) in self.tables.iter().zip(0..) {
+            for path in table.keys() {
+                if bytes > 0 && bytes + path.len() + 4 > CHUNK_BYTES {
+                    requests.push(set_watches(relative_zxid, std::mem::take(&mut lists)));
+                    bytes = 0;
+                }
+                bytes += path.len() + 4;
+                lists[kind as usize].push(path.clone());
+            }
+        }
+        if bytes > 0 {
+            requests.push(set_watches(relative_zxid, lists));
+        }
+        requests
+    }
+
+    /// Takes everybody out.
+    pub(super) fn take(&mut self) -> Vec<W> {
+        self.count = 0;
+        self.tables.iter_mut().flat_map(|table| std::mem::take(table).into_values().flatten()).collect()
+    }
+
+    fn sweep(&mut self) {
+        self.count = 0;
+        for table in &mut self.tables {
+            table.retain(|_, watchers| {
+                watchers.retain(|watcher| !watcher.is_gone());
+                self.count += watchers.len();
+                !watchers.is_empty()
+            });
+        }
+    }
+}
+
+fn set_watches(relative_zxid: i64, [data, exist, child]: [Vec<String>; 3]) -> Request {
+    Request::SetWatches { relative_zxid, data, exist, child }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    impl Watcher for Rc<&'static str> {
+        fn is_gone(&self) -> bool {
+            Rc::strong_count(self) == 1
+        }
+    }
+
+    fn names(watchers: Vec<Rc<&'static str>>) -> Vec<&'static str> {
+        let mut names: Vec<_> = watchers.iter().map(|one| **one).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn an_event_reaches_those_it_concerns_once() {
+        let (data, exist, child) = (Rc::new("data"), Rc::new("exist"), Rc::new("child"));
+        let mut watches = Watches::new();
+        let fill = |watches: &mut Watches<_>| {
+            watches.take();
+            watches.add(Kind::Data, "/a".into(), data.clone());
+            watches.add(Kind::Exist, "/a".into(), exist.clone());
+            watches.add(Kind::Child, "/a".into(), child.clone());
+        };
+        for (event, expected) in [
+            (EventType::DATA_CHANGED, &["data", "exist"][..]),
+            (EventType::CREATED, &["data", "exist"]),
+            (EventType::DELETED, &["child", "data", "exist"]),
+            (EventType::CHILDREN_CHANGED, &["child"]),
+            (EventType::NONE, &[]),
+        ] {
+            fill(&mut watches);
+            assert!(watches.fire(event, "/b").is_empty());
+            assert_eq!(names(watches.fire(event, "/a")), expected);
+            assert!(watches.fire(event, "/a").is_empty());
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_set_again() {
+        let (stays, goes) = (Rc::new("stays"), Rc::new("goes"));
+        let mut watches = Watches::new();
+        watches.add(Kind::Child, "/a".into(), stays.clone());
+        watches.add(Kind::Data, "/b".into(), goes.clone());
+        drop(goes);
+        let expected = Request::SetWatches {
+            relative_zxid: 7,
+            data: vec![],
+            exist: vec![],
+            child: vec!["/a".to_owned()],
+        };
+        assert_eq!(watches.set_again(7), [expected]);
+        drop(stays);
+        assert!(watches.set_again(7).is_empty());
+    }
+
+    #[test]
+    fn many_are_set_again_in_pieces() {
+        let one = Rc::new("one");
+        let mut watches = Watches::new();
+        for i in 0..5_000 {
+            watches.add(Kind::Exist, format!("/{i:0100}"), one.clone());
+        }
+        let mut seen = 0;
+        let requests = watches.set_again(1);
+        assert_eq!(requests.len(), 5);
+        for request in requests {
+            let Request::SetWatches { exist, .. } = request else { panic!("{request:?}") };
+            assert!(exist.iter().map(|path| path.len() + 4).sum::<usize>() <= CHUNK_BYTES);
+            seen += exist.len();
+        }
+        assert_eq!(seen, 5_000);
+    }
+
+    #[test]
+    fn watchers_who_are_gone_do_not_pile_up() {
+        let mut watches = Watches::new();
+        for i in 0..10_000 {
+            let goes = Rc::new("goes");
+            watches.add(Kind::Data, format!("/{i}"), goes.clone());
+        }
+        assert!(watches.count <= 64);
+    }
+}

@@ -1,0 +1,84 @@
+//! A request that is under way.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use zooky_wire::Stat;
+
+use crate::core::Answer;
+use crate::error::Error;
+use crate::watch::Watch;
+
+pub(crate) type ReplySender = oneshot::Sender<Result<Answer, Error>>;
+pub(crate) type Convert<T> = fn(Result<Answer, Error>, Option<Watch>) -> Result<T, Error>;
+
+/// A created node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Its path below the chroot, with the sequence number if it has one.
+    pub path: String,
+    /// Its stat; `czxid` is the creating transaction.
+    pub stat: Stat,
+    /// The newest transaction that the server had applied when it answered.
+    pub zxid: i64,
+}
+
+/// A node's children.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Children {
+    /// Their names, in no order.
+    pub names: Vec<String>,
+    /// The newest transaction that the server had applied when it answered; the names are at least as new.
+    pub zxid: i64,
+}
+
+/// A request that is under way: it was sent when the method was called, whether this is polled or not.
+///
+/// Dropping it is harmless: the request stays sent and its answer is thrown away. It is cancel safe.
+///
+/// # Errors
+/// See [`Error`]; above all [`Error::ConnectionLoss`], after which it is unknown whether the request was done,
+/// and [`Error::SessionLost`] for everything that is under way when the session is lost.
+#[derive(Debug)]
+#[must_use = "the request is sent already; await its answer, or drop it explicitly"]
+pub struct Pending<T> {
+    state: Stage<T>,
+}
+
+#[derive(Debug)]
+enum Stage<T> {
+    Failed(Option<Error>),
+    Sent { answer: oneshot::Receiver<Result<Answer, Error>>, watch: Option<Watch>, convert: Convert<T> },
+}
+
+impl<T> Pending<T> {
+    pub(crate) fn failed(error: Error) -> Self {
+        Pending { state: Stage::Failed(Some(error)) }
+    }
+
+    pub(crate) fn sent(
+        answer: oneshot::Receiver<Result<Answer, Error>>,
+        watch: Option<Watch>,
+        convert: Convert<T>,
+    ) -> Self {
+        Pending { state: Stage::Sent { answer, watch, convert } }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            Stage::Failed(error) => Poll::Ready(Err(error.take().unwrap_or(Error::SessionLost))),
+            Stage::Sent { answer, watch, convert } => match Pin::new(answer).poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(answer) => {
+                    Poll::Ready(convert(answer.unwrap_or(Err(Error::SessionLost)), watch.take()))
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the handles and the driver of a session share: the queue of requests, the state, the deadline.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::boottime::BootInstant;
+use crate::chroot::Chroot;
+use crate::core;
+use crate::error::Error;
+use crate::pending::ReplySender;
+use crate::session::State;
+use crate::watch::WatchEvent;
+
+pub(crate) type WatchSender = oneshot::Sender<Result<WatchEvent, Error>>;
+pub(crate) type Ask = core::Ask<ReplySender, WatchSender>;
+
+/// Shared between the handles and the driver.
+pub(crate) struct Shared {
+    pub(crate) chroot: Chroot,
+    /// The state as last told to those who follow it.
+    pub(crate) states: watch::Sender<State>,
+    /// What the last attempt to connect failed with.
+    pub(crate) failure: Mutex<String>,
+    limit: usize,
+    deadline_ns: AtomicU64,
+    /// From when on an acknowledgement is overdue.
+    overdue_ns: AtomicU64,
+    connected: AtomicBool,
+    /// Never reset.
+    lost: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub(crate) asks: Vec<Ask>,
+    pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
+    /// Somebody's look at the clock has ended the session before the driver's did.
+    pub(crate) look: bool,
+    corks: usize,
+    waker: Option<Waker>,
+    /// Why nothing is taken any more.
+    ended: Option<Error>,
+}
+
+impl Shared {
+    pub(crate) fn new(chroot: Chroot, limit: usize) -> Shared {
+        Shared {
+            chroot,
+            states: watch::Sender::new(State::Suspended),
+            failure: Mutex::default(),
+            limit,
+            deadline_ns: AtomicU64::new(u64::MAX),
+            overdue_ns: AtomicU64::new(u64::MAX),
+            connected: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Nothing panics while it holds this lock; should it happen, what is behind it is still whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        if self.lost.load(Ordering::Acquire) {
+            return State::Lost;
+        }
+        if BootInstant::now() >= self.deadline() {
+            // The driver must not move the deadline on after somebody was told Lost: the flag is what counts.
+            self.lost.store(true, Ordering::Release);
+            self.change(|queue| queue.look = true);
+            return State::Lost;
+        }
+        if self.connected.load(Ordering::Acquire) { State::Connected } else { State::Suspended }
+    }
+
+    pub(crate) fn deadline(&self) -> BootInstant {
+        BootInstant::from_nanos(self.deadline_ns.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.state() != State::Connected
+            || BootInstant::now().as_nanos() >= self.overdue_ns.load(Ordering::Acquire)
+    }
+
+    /// The driver has a new deadline; `lead` before it an acknowledgement is overdue.
+    pub(crate) fn set_deadline(&self, deadline: BootInstant, lead: Duration) {
+        self.overdue_ns.store((deadline - lead).as_nanos(), Ordering::Release);
+        self.deadline_ns.store(deadline.as_nanos(), Ordering::Release);
+    }
+
+    /// The driver tells the state. Lost is final.
+    pub(crate) fn set_state(&self, state: State) {
+        self.connected.store(state == State::Connected, Ordering::Release);
+        if state == State::Lost {
+            self.lost.store(true, Ordering::Release);
+        }
+        self.states.send_if_modified(|old| {
+            let changes = *old != state && *old != State::Lost;
+            if changes {
+                *old = state;
+            }
+            changes
+        });
+    }
+
+    /// Queues a request and wakes the driver.
+    pub(crate) fn push(&self, ask: Ask) -> Result<(), Error> {
+        let mut queue = self.queue();
+        if let Some(error) = &queue.ended {
+            return Err(error.clone());
+        }
+        if queue.asks.len() >= self.limit {
+            return Err(Error::Overloaded { path: self.chroot.outward(ask.take_path()), limit: self.limit });
+        }
+        queue.asks.push(ask);
+        wake(queue);
+        Ok(())
+    }
+
+    pub(crate) fn close(&self, done: Option<oneshot::Sender<Result<(), Error>>>) {
+        self.set_state(State::Lost);
+        self.change(|queue| match queue.ended {
+            // It is closed already; whoever waits sees `done` dropped.
+            Some(_) => {}
+            None => queue.close.get_or_insert_default().extend(done),
+        });
+    }
+
+    pub(crate) fn cork(&self) {
+        self.queue().corks += 1;
+    }
+
+    pub(crate) fn uncork(&self) {
+        self.change(|queue| queue.corks -= 1);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue();
+        change(&mut queue);
+        wake(queue);
+    }
+
+    /// The driver takes what is there into `asks`, which must be empty, or leaves its waker.
+    pub(crate) fn drain(&self, asks: &mut Vec<Ask>, waker: &Waker) -> Drained {
+        let mut queue = self.queue();
+        if queue.corks == 0 {
+            std::mem::swap(&mut queue.asks, asks);
+        }
+        match &mut queue.waker {
+            Some(old) => old.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Drained { close: queue.close.take(), look: std::mem::take(&mut queue.look) }
+    }
+
+    /// The driver ends; what is still asked fails with `error`.
+    pub(crate) fn end(&self, error: &Error) -> (Vec<Ask>, Vec<oneshot::Sender<Result<(), Error>>>) {
+        let mut queue = self.queue();
+        queue.ended = Some(error.clone());
+        (std::mem::take(&mut queue.asks), queue.close.take().unwrap_or_default())
+    }
+}
+
+/// What else was in the queue.
+pub(crate) struct Drained {
+    pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
+    pub(crate) look: bool,
+}
+
+/// Wakes the driver once the lock is free again; it has at most one wake-up to come.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    if queue.corks == 0
+        && let Some(waker) = queue.waker.take()
+    {
+        drop(queue);
+        waker.wake();
+    }
+}
