@@ -4,8 +4,10 @@ use crate::config::{Config, Servers};
 use crate::embedded;
 use crate::exit::{self, Failure};
 use std::time::Duration;
-use zooky::{Client, Contender, Error, SessionConfig};
+use zooky::{Client, Contender, Error, ServerList, SessionConfig, SessionError};
 
+/// How long servers are looked for, at most: one that is just starting is worth a moment.
+const CONNECTING: Duration = Duration::from_secs(10);
 /// How long a session is closed for at the end, before we leave that to its timeout.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -18,8 +20,10 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
         Servers::Named(servers) => (servers, None),
         Servers::Default(address) => (address, Some(embedded::ensure(address).await?)),
     };
-    let session =
-        SessionConfig::new(servers).map_err(|error| failure(&error))?.timeout(config.session_timeout);
+    let list: ServerList = servers.parse().map_err(|error| Failure::new(exit::USAGE, error))?;
+    // Whoever wants short sessions does not want to look for a server any longer.
+    let patience = config.session_timeout.min(CONNECTING);
+    let session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
     let client = Client::connect_with(session).await.map_err(|error| failure(&error))?;
     if let Some(default) = default {
         default.connected();
@@ -34,7 +38,18 @@ pub(crate) async fn close(client: Client) {
 
 /// The library's error as ours.
 pub(crate) fn failure(error: &Error) -> Failure {
-    Failure::new(exit::UNAVAILABLE, error)
+    use zooky::SessionError as Session;
+    let code = match error {
+        Error::Session(Session::BadPath(_)) => exit::DATA,
+        Error::Session(Session::NoAuth { .. } | Session::AuthFailed) => exit::DENIED,
+        _ => exit::UNAVAILABLE,
+    };
+    Failure::new(code, error)
+}
+
+/// Whether the error says that there is no such lock.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Session(SessionError::NoNode { .. }))
 }
 
 /// Who stands behind a contender: `pid 4711 (user@host, program)` as far as it says so itself.
@@ -54,7 +69,7 @@ pub(crate) fn describe(contender: &Contender) -> String {
 
 /// Since when a contender is there, in milliseconds since 1970: by its own account, else the server's.
 pub(crate) fn since_ms(contender: &Contender) -> i64 {
-    contender.owner.as_ref().map_or(contender.stat.ctime, |owner| owner.since_ms)
+    contender.owner.as_ref().map_or(contender.stat.ctime_ms, |owner| owner.since_ms)
 }
 
 /// A lock's status, in zktools' words.

@@ -18,7 +18,9 @@ fn three_workers_take_turns() {
     let out = demo(&server.hosts(), &[]);
     assert_eq!(out.matches("holds the lock, token").count(), 3, "{out}");
     assert_eq!(out.matches("counts 10\n").count(), 3, "{out}");
-    assert!(out.ends_with("3 of 3 held the lock, overlaps: 0, stale writes: 0 (30 numbers checked in a shared file)\n"));
+    assert!(out.ends_with(
+        "3 of 3 held the lock, overlaps: 0, stale writes: 0 (30 numbers checked in a shared file)\n"
+    ));
     // Between a grant and its release nobody else counts.
     let mut holder = None;
     for line in out.lines() {

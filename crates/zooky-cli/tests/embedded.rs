@@ -87,8 +87,11 @@ fn nobody_waits_for_the_server() {
 #[test]
 fn descriptors_of_the_caller_reach_the_command_and_not_its_helpers() {
     let server = Server::start();
-    let script =
-        format!("exec 9>&1; exec {} --servers {} run fd -- sh -c 'echo nine >&9'", common::ZOOKY, server.hosts());
+    let script = format!(
+        "exec 9>&1; exec {} --servers {} run fd -- sh -c 'echo nine >&9'",
+        common::ZOOKY,
+        server.hosts()
+    );
     let (code, out, errors) = run(Command::new("sh").args(["-c", &script]));
     assert_eq!((code, out.as_str()), (0, "nine\n"), "{errors}");
 }
@@ -123,7 +126,9 @@ fn an_outage_of_apache_zookeeper_is_remembered_too() {
 fn a_server_that_was_named_is_never_replaced() {
     let user = User::new();
     let named = format!("localhost:{}", user.port);
-    for (args, env) in [(vec!["--servers", &named], None), (vec!["--host", &named], None), (vec![], Some(&named))] {
+    for (args, env) in
+        [(vec!["--servers", &named], None), (vec!["--host", &named], None), (vec![], Some(&named))]
+    {
         let mut command = user.zooky(&args);
         command.args(["run", "x", "--", "true"]);
         command.envs(env.map(|servers| ("ZOOKY_SERVERS", servers)));

@@ -10,7 +10,9 @@ use zooky_testkit::eventually;
 #[test]
 fn the_commands_exit_code_is_passed_through() {
     let server = Server::start();
-    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
+    for (script, code) in
+        [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143)]
+    {
         let (got, _, errors) = run(server.zooky(&["run", "codes", "--"]).args(sh(script)));
         assert_eq!((got, errors.as_str()), (code, ""), "{script}");
     }
@@ -50,11 +52,13 @@ fn conflicts_are_flocks() {
     let dir = tempfile::tempdir().unwrap();
     for holder_shared in [false, true] {
         let mode = if holder_shared { "-s" } else { "-x" };
-        let mut ours = Running::start(server.zooky(&["run", mode, "c", "--"]).args(sh("echo in; exec sleep 1000")));
+        let mut ours =
+            Running::start(server.zooky(&["run", mode, "c", "--"]).args(sh("echo in; exec sleep 1000")));
         // -F: flock becomes the command, so that ending the one ends the other.
         let file = dir.path().join(mode);
         let mut theirs = Command::new("flock");
-        let mut theirs = Running::start(theirs.args([mode, "-F"]).arg(&file).args(sh("echo in; exec sleep 1000")));
+        let mut theirs =
+            Running::start(theirs.args([mode, "-F"]).arg(&file).args(sh("echo in; exec sleep 1000")));
         assert_eq!((ours.line(), theirs.line()), ("in".to_string(), "in".to_string()));
         let flags: &[&[&str]] = &[
             &["-n"],
@@ -71,7 +75,8 @@ fn conflicts_are_flocks() {
             &["-w", "x"],
         ];
         for flags in flags {
-            let (our_code, out, errors) = run(server.zooky(&["run"]).args(*flags).args(["c", "--", "echo", "ran"]));
+            let (our_code, out, errors) =
+                run(server.zooky(&["run"]).args(*flags).args(["c", "--", "echo", "ran"]));
             let (their_code, their_out, _) =
                 run(Command::new("flock").args(*flags).arg(&file).args(["echo", "ran"]));
             assert_eq!((our_code, &out), (their_code, &their_out), "{flags:?}, held {mode}: {errors}");
@@ -159,7 +164,11 @@ fn a_long_wait_says_for_whom_and_a_signal_ends_it() {
     let mut patient = Running::start(&mut server.zooky(&["run", "w", "--", "echo", "in"]));
     patient.error_line();
     holder.signal(Signal::TERM);
-    assert_eq!((patient.line(), patient.code()), ("in".to_string(), 0), "nobody is left in the queue before it");
+    assert_eq!(
+        (patient.line(), patient.code()),
+        ("in".to_string(), 0),
+        "nobody is left in the queue before it"
+    );
 }
 
 /// A read-modify-write without any other protection, fifty times at once.
@@ -175,7 +184,15 @@ fn fifty_at_once_exclude_each_other() {
         rmdir inside || echo overlap >> trouble";
     let mut all: Vec<Running> = (0..50)
         .map(|_| {
-            let mut command = server.zooky(&["--session-timeout", "30", "run", "fifty", "--"]);
+            let mut command = common::zooky(&[
+                "--servers",
+                &server.hosts(),
+                "--session-timeout",
+                "30",
+                "run",
+                "fifty",
+                "--",
+            ]);
             Running::start(command.args(sh(script)).current_dir(dir.path()))
         })
         .collect();
@@ -192,7 +209,8 @@ fn fifty_at_once_exclude_each_other() {
 #[test]
 fn shared_holders_are_in_together() {
     let server = Server::start();
-    let mut first = Running::start(server.zooky(&["run", "-s", "r", "--"]).args(sh("echo in; exec sleep 1000")));
+    let mut first =
+        Running::start(server.zooky(&["run", "-s", "r", "--"]).args(sh("echo in; exec sleep 1000")));
     first.line();
     assert_eq!(run(&mut server.zooky(&["run", "-s", "-n", "r", "--", "true"])).0, 0);
     assert_eq!(run(&mut server.zooky(&["run", "-n", "r", "--", "true"])).0, 1);
@@ -202,7 +220,8 @@ fn shared_holders_are_in_together() {
 #[test]
 fn no_watchdog_stays_behind() {
     let server = Server::start();
-    let mut command = Running::start(server.zooky(&["run", "d", "--"]).args(sh("echo $$; read line; exit 0")));
+    let mut command =
+        Running::start(server.zooky(&["run", "d", "--"]).args(sh("echo $$; read line; exit 0")));
     let group = command.line();
     assert_eq!(command.code(), 0);
     eventually(LONG, "its watchdog to end", || (watchdogs(&group) == 0).then_some(()));

@@ -77,7 +77,8 @@ fn a_corrupt_log() {
     assert_eq!(server.code(), 0);
     let version = dir.path().join("version-2");
     let logs = std::fs::read_dir(&version).unwrap().flatten().map(|entry| entry.path());
-    let log = logs.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("log.")).min().unwrap();
+    let log =
+        logs.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("log.")).min().unwrap();
     let mut bytes = std::fs::read(&log).unwrap();
     // Inside the first transaction, behind the file's header and the entry's checksum and length.
     bytes[40] ^= 0xff;

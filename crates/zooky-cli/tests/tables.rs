@@ -14,10 +14,16 @@ fn hold(server: &Server, args: &[&str]) -> Running {
 fn nothing_is_an_empty_table() {
     let server = Server::start();
     let (code, out, errors) = run(&mut server.zooky(&["list"]));
-    assert_eq!((code, out.as_str(), errors.as_str()), (0, "LOCK  STATUS  MODE  HOLDER  WAITERS  SINCE\n", ""));
+    assert_eq!(
+        (code, out.as_str(), errors.as_str()),
+        (0, "LOCK  STATUS  MODE  HOLDER  WAITERS  SINCE\n", "")
+    );
     let (code, out, _) = run(&mut server.zooky(&["list", "--json"]));
     assert_eq!((code, out.as_str()), (0, "[]\n"));
-    assert_eq!(run(&mut server.zooky(&["--lock_root", "/ZktoolsLocks", "list"])).1, "LOCK                               STATUS\n");
+    assert_eq!(
+        run(&mut server.zooky(&["--lock_root", "/ZktoolsLocks", "list"])).1,
+        "LOCK                               STATUS\n"
+    );
 }
 
 #[test]
@@ -35,7 +41,7 @@ fn a_held_lock_with_a_waiter() {
     assert_eq!(rows[1][..5], ["fred", "Locked", "exclusive", "pid", &holder.child.id().to_string()]);
     assert_eq!(rows[2], ["free", "Free", "-", "-", "0", "-"]);
 
-    let (_, out, _) = run(&mut server.zooky(&["--host", &server.hosts(), "--lock_root", "/locks", "list"]));
+    let (_, out, _) = run(&mut common::zooky(&["--host", &server.hosts(), "--lock_root", "/locks", "list"]));
     assert_eq!(
         out,
         "\
@@ -50,8 +56,14 @@ free                               Free
     let rows: Vec<&str> = out.lines().collect();
     assert_eq!(rows.len(), 3, "{out}");
     assert!(rows[0].starts_with("LOCK HOLDER"), "{out}");
-    assert!(rows[1].contains(" holds ") && rows[1].contains(&format!("pid {} (", holder.child.id())), "{out}");
-    assert!(rows[2].contains(" waits ") && rows[2].contains(&format!("pid {} (", waiter.child.id())), "{out}");
+    assert!(
+        rows[1].contains(" holds ") && rows[1].contains(&format!("pid {} (", holder.child.id())),
+        "{out}"
+    );
+    assert!(
+        rows[2].contains(" waits ") && rows[2].contains(&format!("pid {} (", waiter.child.id())),
+        "{out}"
+    );
 
     let (_, out, _) = run(&mut server.zooky(&["--lock_root", "/locks", "show", "fred"]));
     let rows: Vec<&str> = out.lines().collect();
@@ -90,7 +102,8 @@ fn a_lock_that_is_not_there() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let server = Server::start();
-    let script = format!("{} --servers {} list | true; echo ${{PIPESTATUS[0]}}", common::ZOOKY, server.hosts());
+    let script =
+        format!("{} --servers {} list | true; echo ${{PIPESTATUS[0]}}", common::ZOOKY, server.hosts());
     let (_, out, errors) = run(std::process::Command::new("bash").args(["-c", &script]));
     assert_eq!((out.as_str(), errors.as_str()), ("0\n", ""));
     let script = format!("{} --servers {} list > /dev/full", common::ZOOKY, server.hosts());

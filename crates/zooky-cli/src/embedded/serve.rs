@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-use zooky_server::{Config, Server};
+use zooky_server::log::LogError;
+use zooky_server::{Config, Server, StartError};
 
 /// The background process. Arguments: where to listen, the state directory. It says `ready ADDRESS` or `error WHY`
 /// on standard output and closes that then.
@@ -56,8 +57,15 @@ pub(crate) fn start(listen: SocketAddr, data_dir: PathBuf) -> Result<(Server, St
     Ok((server, stop))
 }
 
-fn failure(error: &zooky_server::StartError) -> Failure {
-    Failure::new(exit::OS, error)
+fn failure(error: &StartError) -> Failure {
+    let code = match error {
+        StartError::NotOurs { .. } | StartError::Secret { .. } => exit::DATA,
+        StartError::Log(LogError::Io { .. }) => exit::OS,
+        StartError::Log(_) => exit::DATA,
+        StartError::Timeouts { .. } => exit::USAGE,
+        _ => exit::OS,
+    };
+    Failure::new(code, error)
 }
 
 /// Serves until a signal comes or the server fails.

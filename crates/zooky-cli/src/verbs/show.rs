@@ -17,7 +17,10 @@ pub(crate) async fn main(config: &Config, args: &ShowArgs) -> Result<u8, Failure
     let client = locks::connect(config).await?;
     let view = show(&client, &path).await;
     locks::close(client).await;
-    let view = view.map_err(|error| locks::failure(&error))?;
+    let view = view.map_err(|error| match locks::is_missing(&error) {
+        true => Failure::new(exit::NO, format!("there is no lock {path}")),
+        false => locks::failure(&error),
+    })?;
     if args.json {
         json::print(&json::View::from(&view))?;
     } else if config.lock_root.is_some() {
@@ -59,18 +62,18 @@ fn info(contender: &Contender, now_ms: i64) -> String {
     let ago = |ms: i64| now_ms.saturating_sub(ms).max(0) / 1_000;
     let fields = [
         ("pzxid", stat.pzxid),
-        ("ctime", stat.ctime),
+        ("ctime", stat.ctime_ms),
         ("aversion", i64::from(stat.aversion)),
         ("mzxid", stat.mzxid),
         ("ephemeralOwner", stat.ephemeral_owner),
         ("version", i64::from(stat.version)),
         ("dataLength", i64::from(stat.data_length)),
         ("cversion", i64::from(stat.cversion)),
-        ("modified_ago", ago(stat.mtime)),
-        ("created_ago", ago(stat.ctime)),
+        ("modified_ago", ago(stat.mtime_ms)),
+        ("created_ago", ago(stat.ctime_ms)),
         ("czxid", stat.czxid),
         ("numChildren", i64::from(stat.num_children)),
-        ("mtime", stat.mtime),
+        ("mtime", stat.mtime_ms),
     ];
     let fields: Vec<String> = fields.iter().map(|(name, value)| format!("'{name}': {value}")).collect();
     format!("{{{}}}", fields.join(", "))
