@@ -87,7 +87,7 @@ impl Child {
             self.code = Some(u8::try_from(code & 0xff).unwrap_or(u8::MAX));
         } else if let Some(signal) = status.terminating_signal() {
             self.code = Some(exit::SIGNAL.saturating_add(u8::try_from(signal).unwrap_or(0)));
-        } else if let (Some(signal), Some(terminal)) = (status.stopping_signal(), &self.terminal) {
+        } else if let (Some(signal), Some(terminal)) = (status.stopping_signal(), &mut self.terminal) {
             terminal.stopped(self.group, signal);
         }
     }
@@ -108,6 +108,13 @@ impl Child {
             terminal.give(self.group);
         }
         self.signal(Signal::CONT);
+    }
+
+    /// Lends the terminal to a command that waits for it, if we have it now.
+    pub(crate) fn offer_terminal(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.offer(self.group);
+        }
     }
 
     /// Takes the terminal back, for the script that goes on after us. Call it when the group has ended.

@@ -2,9 +2,11 @@
 //!
 //! If we are in the foreground and standard input and output are terminals, the command's group becomes the
 //! foreground at once (Ctrl-C and Ctrl-Z then go to it and not to us). Otherwise (a pipeline, where `less` beside us
-//! needs the terminal, or `$(…)`) it gets the terminal when it first asks for it, that is, when the kernel stops it
-//! with TTIN or TTOU. Without a controlling terminal, as under cron, there is nothing to do.
+//! needs the terminal, or a job in the background) it gets the terminal when it first asks for it, that is, when the
+//! kernel stops it with TTIN or TTOU. Where those are ignored, as in bash's `$(…)`, it cannot be stopped and would get
+//! an error instead, so there it gets the terminal at once. Without one, as under cron, there is nothing to do.
 
+use crate::proc;
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::process::{Pid, Signal, getpgrp, getsid, kill_current_process_group, kill_process_group};
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
@@ -14,18 +16,29 @@ use std::fs::File;
 #[derive(Debug)]
 pub(crate) struct Terminal {
     tty: File,
+    wanted: bool,
 }
 
 impl Terminal {
     /// None if there is none.
     pub(crate) fn open() -> Option<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        Some(Terminal { tty })
+        Some(Terminal { tty, wanted: false })
     }
 
-    /// Whether somebody sits at both ends of the command.
+    /// Whether the command should have it from the start: somebody sits at both its ends, or it could not ask.
     pub(crate) fn is_talked_to(&self) -> bool {
-        isatty(std::io::stdin()) && isatty(std::io::stdout())
+        let cannot_ask = proc::ignored_signals() & (1 << (Signal::TTIN.as_raw() - 1)) != 0;
+        cannot_ask || isatty(std::io::stdin()) && isatty(std::io::stdout())
+    }
+
+    /// Gives it to a command that was stopped for want of it, if the user has made us the foreground meanwhile
+    /// (shells send no CONT to a job that they take for running).
+    pub(crate) fn offer(&mut self, group: Pid) {
+        if self.wanted && self.give(group) {
+            self.wanted = false;
+            let _ = kill_process_group(group, Signal::CONT);
+        }
     }
 
     /// Makes `group` the foreground, if we are it now: a job in the background has no terminal to give.
@@ -49,12 +62,10 @@ impl Terminal {
 
     /// `group` was stopped: for want of the terminal, then it gets it; or by Ctrl-Z, then our whole job stops,
     /// so that the shell sees it. (The watchdog goes on: a job that sleeps too long loses its lock.)
-    pub(crate) fn stopped(&self, group: Pid, signal: i32) {
-        let wants_terminal = [Signal::TTIN, Signal::TTOU].iter().any(|one| one.as_raw() == signal);
-        if wants_terminal {
-            if self.give(group) {
-                let _ = kill_process_group(group, Signal::CONT);
-            }
+    pub(crate) fn stopped(&mut self, group: Pid, signal: i32) {
+        if [Signal::TTIN, Signal::TTOU].iter().any(|one| one.as_raw() == signal) {
+            self.wanted = true;
+            self.offer(group);
         } else if self.foreground() == Some(group) && !in_shells_own_group() {
             self.take_back(group);
             let _ = kill_current_process_group(Signal::STOP);

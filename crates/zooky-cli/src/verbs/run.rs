@@ -163,7 +163,10 @@ impl Held<'_> {
                         keeper.lost();
                     }
                 }
-                _ = beat.tick() => keeper.deadline(self.deadline_ns()),
+                _ = beat.tick() => {
+                    keeper.deadline(self.deadline_ns());
+                    child.offer_terminal();
+                }
             }
             if child.group_is_gone() {
                 return Ok(ended_for_lock);

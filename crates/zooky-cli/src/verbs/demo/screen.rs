@@ -50,7 +50,8 @@ impl Screen {
             released: None,
         };
         // More workers than the terminal has lines cannot be drawn in place.
-        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let rows = tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+        let rows = if rows == 0 { 24 } else { rows };
         let live = isatty(io::stdout()) && pids.len() + 2 < rows;
         Screen { start: Instant::now(), live, count, drawn: 0, workers: pids.iter().map(worker).collect() }
     }
