@@ -23,7 +23,6 @@ impl Cut {
     /// # Panics
     /// When rules cannot be set here.
     pub(crate) fn new() -> Cut {
-        sweep();
         let suffix = RandomState::new().build_hasher().finish() as u32;
         // The process number tells a later test run whether the owner is still there.
         let cut = Cut { chain: format!("{PREFIX}{}-{suffix:08x}", std::process::id()) };
@@ -70,8 +69,9 @@ fn remove(chain: &str) {
     let _ = run(&["-X", chain]);
 }
 
-/// Removes what test processes left that were killed before they could do so.
-fn sweep() {
+/// Removes what test processes left that were killed before they could do so: a later ensemble may be given the
+/// same ports. Without the right to do so there is nothing to remove.
+pub(crate) fn sweep() {
     let Ok(output) = run(&["-S"]) else { return };
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Some(chain) = line.strip_prefix("-N ").filter(|chain| chain.starts_with(PREFIX)) else {

@@ -20,6 +20,16 @@ pub struct Talk {
 }
 
 impl Talk {
+    /// Runs any program that reads and writes lines; a test that runs itself again as another process, for
+    /// example.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn start(command: Command) -> Talk {
+        let work = tempfile::Builder::new().prefix("zooky-talk-").tempdir().expect("a temporary directory");
+        Talk::spawn(command, work, "is it built?")
+    }
+
     /// Runs `command` in the way of this module; `work` is kept until the program has ended.
     pub(crate) fn spawn(mut command: Command, work: TempDir, hint: &str) -> Talk {
         let stderr = fs::File::create(work.path().join("stderr")).expect("a file for its messages");

@@ -1,1 +1,47 @@
-//! placeholder
+//! Distributed locks on ZooKeeper: guards with fencing tokens that know when they are lost.
+//!
+//! ```no_run
+//! # #[tokio::main] async fn main() -> Result<(), zooky::Error> {
+//! let client = zooky::Client::connect("zk1:2181,zk2:2181,zk3:2181/app").await?;
+//! let lock = zooky::Lock::new(&client, "/locks/nightly-backup")?;
+//! let guard = lock.acquire().await?;
+//! // ... write, handing guard.fencing_token() along ...
+//! guard.release().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
+//!   exclude kazoo's locks on the same path.
+//! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
+//! - [`inspect`] tells who holds a lock and who waits.
+//! - [`blocking`] has the same for programs without an asynchronous runtime.
+//!
+//! The locks follow the recipes of ZooKeeper's documentation ("ZooKeeper Recipes and Solutions":
+//! locks and shared locks), with the corrections that a decade of issue reports asks for; see
+//! `docs/` in the repository.
+
+mod acquire;
+pub mod blocking;
+mod cleanup;
+mod client;
+mod core;
+mod error;
+mod guard;
+pub mod inspect;
+mod lock;
+mod owner;
+mod rwlock;
+mod token;
+
+pub use client::Client;
+pub use core::dialect::{Dialect, Mode};
+pub use error::Error;
+pub use guard::{Guard, GuardState};
+pub use lock::Lock;
+pub use owner::Owner;
+pub use rwlock::RwLock;
+pub use token::{FencingToken, ParseTokenError};
+
+/// The session underneath, for those who need ZooKeeper itself.
+pub use zooky_client::{self as session, Acl, BootInstant, ConnectError, SessionConfig};

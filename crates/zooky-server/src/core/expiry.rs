@@ -3,6 +3,7 @@
 use zooky_wire::{OpCode, Txn, TxnHeader};
 
 use super::node::{Lifetime, NodeId};
+use super::sessions::OVER;
 use super::{Core, Now, Output};
 
 /// How many nodes one look at containers and TTL nodes removes at most.
@@ -14,12 +15,12 @@ impl Core {
     pub fn begin(&mut self, now: Now) {
         self.now = now;
         self.next_reap_ms = now.mono_ms.saturating_add(self.config.container_check_ms);
-        self.sessions.restart(now.mono_ms);
         for owner in self.tree.owners() {
             if !self.sessions.contains(owner) {
-                self.sessions.doom(owner);
+                self.sessions.set(owner, OVER);
             }
         }
+        self.sessions.restart(now.mono_ms);
     }
 
     /// Ends what is over.

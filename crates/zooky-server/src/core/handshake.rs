@@ -3,6 +3,7 @@
 use zooky_wire::{ConnectRequest, ConnectResponse, OpCode, PASSWORD_LEN, Reader, Txn, TxnHeader};
 
 use super::conn::frame_of;
+use super::sessions::OVER;
 use super::{ConnId, Core, Output};
 
 impl Core {
@@ -51,7 +52,7 @@ impl Core {
     /// Whether there is such a session, and this is its password.
     fn may_attach(&mut self, session: i64, password: &[u8]) -> bool {
         let right = self.config.password.check(session, password);
-        let alive = self.sessions.get_mut(session).is_some_and(|s| s.timeout_ms > 0);
+        let alive = self.sessions.get_mut(session).is_some_and(|s| s.timeout_ms != OVER);
         right && alive
     }
 

@@ -10,6 +10,9 @@ use std::collections::BinaryHeap;
 use super::ConnId;
 use super::hash::{Hashing, Map};
 
+/// The timeout of a session that ends at the next tick and cannot be attached to.
+pub(super) const OVER: i32 = 0;
+
 #[derive(Debug)]
 pub(super) struct Session {
     /// The negotiated timeout, as the log has it.
@@ -91,12 +94,6 @@ impl Sessions {
         }
     }
 
-    /// Lets a session end at the next tick, as if its client had been silent for ever.
-    pub(super) fn doom(&mut self, id: i64) {
-        self.set(id, 0);
-        self.queue(id);
-    }
-
     /// A session whose time is over; it stays until it is removed, but is not returned again.
     pub(super) fn pop_expired(&mut self, mono_ms: u64) -> Option<i64> {
         while let Some(&Reverse((queued, id))) = self.queue.peek() {
@@ -126,7 +123,7 @@ impl Session {
     /// milliseconds are cut off, so one is added.
     fn deadline_ms(&self) -> u64 {
         match u64::try_from(self.timeout_ms) {
-            Ok(timeout) if timeout > 0 => self.last_seen_ms + timeout + 1,
+            Ok(timeout) if self.timeout_ms != OVER => self.last_seen_ms + timeout + 1,
             _ => self.last_seen_ms,
         }
     }
@@ -171,7 +168,8 @@ mod tests {
         s.restart(5_000);
         assert_eq!(s.pop_expired(5_100), None);
         assert_eq!(s.pop_expired(5_101), Some(7));
-        s.doom(9);
-        assert_eq!(s.pop_expired(5_101), Some(9));
+        s.set(9, OVER);
+        s.restart(6_000);
+        assert_eq!(s.pop_expired(6_000), Some(9), "its time is over already");
     }
 }

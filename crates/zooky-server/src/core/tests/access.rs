@@ -1,1 +1,115 @@
-//! x
+//! Who may do what.
+
+use zooky_wire::{ClientInfo, perms};
+
+use super::*;
+
+/// A node that a digest user owns alone.
+fn owned(b: &mut Bench) -> (ConnId, ConnId) {
+    let owner = b.client();
+    b.login(owner, "u:p");
+    b.ask(owner, &create("/own", CreateMode::PERSISTENT, Acl::creator_all())).unwrap();
+    (owner, b.client())
+}
+
+#[test]
+fn every_operation_asks() {
+    let mut b = Bench::new();
+    let (owner, other) = owned(&mut b);
+    b.make(owner, "/own/child");
+    let path = || "/own".to_owned();
+    let before = b.dump();
+    for request in [
+        Request::Exists { path: path(), watch: true },
+        Request::GetData { path: path(), watch: true },
+        Request::GetChildren { path: path(), watch: true },
+        Request::GetChildren2 { path: path(), watch: true },
+        Request::GetAcl { path: path() },
+        Request::GetAllChildrenNumber { path: path() },
+        Request::SetData { path: path(), data: None, version: -1 },
+        Request::SetAcl { path: path(), acl: Acl::open(), version: -1 },
+        create("/own/x", CreateMode::PERSISTENT, Acl::open()),
+        Request::Delete { path: "/own/child".into(), version: -1 },
+    ] {
+        assert_eq!(b.ask(other, &request), Err(ErrorCode::NO_AUTH), "{request:?}");
+    }
+    assert_eq!(b.core.stats().watches, 0);
+    assert_eq!(b.dump(), before);
+    b.login(other, "u:p");
+    assert!(b.delete(other, "/own/child").is_ok());
+}
+
+#[test]
+fn super_may_do_everything() {
+    let mut config = config();
+    config.super_digest = Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".into());
+    let mut b = Bench::with(config);
+    let (_, other) = owned(&mut b);
+    b.login(other, "super:wrong");
+    assert_eq!(b.stat(other, "/own"), Err(ErrorCode::NO_AUTH));
+    b.login(other, "super:test");
+    assert!(b.stat(other, "/own").is_ok());
+}
+
+#[test]
+fn acls_are_shown_masked() {
+    let mut b = Bench::new();
+    let (owner, other) = owned(&mut b);
+    let id = crate::core::auth::digest_id(b"u:p");
+    let acl = vec![Acl::new(perms::READ, "world", "anyone"), Acl::new(perms::ALL, "digest", &*id)];
+    b.ask(owner, &Request::SetAcl { path: "/own".into(), acl: acl.clone(), version: -1 }).unwrap();
+    let get = Request::GetAcl { path: "/own".into() };
+    assert!(matches!(b.ask(owner, &get), Ok(Response::Acl(shown, _)) if shown == acl));
+    match b.ask(other, &get) {
+        Ok(Response::Acl(shown, _)) => assert_eq!(shown[1].id.id, "u:x"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn bad_acls_and_bad_credentials_are_refused() {
+    let mut b = Bench::new();
+    let conn = b.client();
+    for acl in [vec![], Acl::creator_all(), vec![Acl::new(31, "x509", "cn")]] {
+        assert_eq!(b.ask(conn, &create("/a", CreateMode::PERSISTENT, acl)), Err(ErrorCode::INVALID_ACL));
+    }
+    let bad = Request::Auth { kind: 0, scheme: "world".into(), auth: b"anyone".to_vec() };
+    let out = b.send(conn, &bad);
+    assert_eq!(reply(&out, conn, OpCode::AUTH), Err(ErrorCode::AUTH_FAILED));
+    assert!(closes(&out, conn));
+    let conn = b.client();
+    let out = b.send(conn, &Request::Sasl { token: vec![] });
+    assert!(closes(&out, conn));
+}
+
+#[test]
+fn who_am_i_lists_names() {
+    let mut b = Bench::new();
+    let conn = b.client();
+    b.login(conn, "u:p");
+    b.login(conn, "u:p");
+    let info = |scheme: &str, user: &str| ClientInfo { scheme: scheme.into(), user: user.into() };
+    let expected = vec![info("ip", "10.0.0.7"), info("digest", "u")];
+    assert_eq!(b.ask(conn, &Request::WhoAmI), Ok(Response::WhoAmI(expected)));
+}
+
+#[test]
+fn a_watch_tells_nothing_of_what_may_not_be_read() {
+    let mut b = Bench::new();
+    let (owner, other) = owned(&mut b);
+    b.delete(owner, "/own").unwrap();
+    b.ask(other, &Request::Exists { path: "/own".into(), watch: true }).unwrap_err();
+    b.ask(owner, &Request::Exists { path: "/own".into(), watch: true }).unwrap_err();
+    b.ask(other, &Request::AddWatch { path: "/".into(), mode: 1 }).unwrap();
+    b.send(owner, &create("/own", CreateMode::PERSISTENT, Acl::creator_all()));
+    let out = b.last.clone();
+    assert!(events(&out, other).is_empty(), "{out:?}");
+    assert_eq!(events(&out, owner), [(EventType::CREATED, "/own".to_owned())]);
+    b.send(owner, &Request::Delete { path: "/own".into(), version: -1 });
+    assert!(events(&b.last, other).is_empty());
+    let missed =
+        Request::SetWatches { relative_zxid: 0, data: vec![], exist: vec!["/own".into()], child: vec![] };
+    b.ask(owner, &create("/own", CreateMode::PERSISTENT, Acl::creator_all())).unwrap();
+    let out = b.send(other, &missed);
+    assert!(events(&out, other).is_empty());
+}

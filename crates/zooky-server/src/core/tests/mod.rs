@@ -19,42 +19,42 @@ use zooky_wire::{
 
 use super::*;
 
-pub(super) const FIRST: i64 = 0x0100_0000_0000_0001;
+pub(in crate::core) const FIRST: i64 = 0x0100_0000_0000_0001;
 
 /// A core, its clock, and what it has put out.
-pub(super) struct Bench {
-    pub(super) core: Core,
-    pub(super) now: Now,
-    pub(super) log: Vec<TxnRecord>,
-    pub(super) last: Vec<Output>,
+pub(in crate::core) struct Bench {
+    pub(in crate::core) core: Core,
+    pub(in crate::core) now: Now,
+    pub(in crate::core) log: Vec<TxnRecord>,
+    pub(in crate::core) last: Vec<Output>,
     next_conn: u64,
     xid: i32,
 }
 
 /// What a client gets.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Got {
+pub(in crate::core) enum Got {
     Event(EventType, String, i64),
     Reply(ReplyHeader, Bytes),
 }
 
-pub(super) fn config() -> CoreConfig {
+pub(in crate::core) fn config() -> CoreConfig {
     CoreConfig::new(FIRST, PasswordRule::Keyed([9; 32]))
 }
 
 impl Bench {
-    pub(super) fn new() -> Bench {
+    pub(in crate::core) fn new() -> Bench {
         Bench::with(config())
     }
 
-    pub(super) fn with(config: CoreConfig) -> Bench {
+    pub(in crate::core) fn with(config: CoreConfig) -> Bench {
         let now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
         let mut core = Core::new(config);
         core.begin(now);
         Bench { core, now, log: Vec::new(), last: Vec::new(), next_conn: 1, xid: 0 }
     }
 
-    pub(super) fn step(&mut self, input: Input) -> Vec<Output> {
+    pub(in crate::core) fn step(&mut self, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.core.step(self.now, input, &mut out);
         for o in &out {
@@ -66,31 +66,31 @@ impl Bench {
         out
     }
 
-    pub(super) fn open(&mut self) -> ConnId {
+    pub(in crate::core) fn open(&mut self) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         self.step(Input::Opened { conn, peer: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)) });
         conn
     }
 
-    pub(super) fn connect_as(&mut self, conn: ConnId, request: &ConnectRequest) -> Vec<Output> {
+    pub(in crate::core) fn connect_as(&mut self, conn: ConnId, request: &ConnectRequest) -> Vec<Output> {
         let mut w = Writer::new();
         request.encode(&mut w);
         self.step(Input::Frame { conn, frame: w.into_bytes() })
     }
 
     /// A connection with a new session of the smallest timeout.
-    pub(super) fn session(&mut self) -> (ConnId, ConnectResponse) {
+    pub(in crate::core) fn session(&mut self) -> (ConnId, ConnectResponse) {
         let conn = self.open();
         let out = self.connect_as(conn, &fresh());
         (conn, connected(&out).unwrap())
     }
 
-    pub(super) fn client(&mut self) -> ConnId {
+    pub(in crate::core) fn client(&mut self) -> ConnId {
         self.session().0
     }
 
-    pub(super) fn send(&mut self, conn: ConnId, request: &Request) -> Vec<Output> {
+    pub(in crate::core) fn send(&mut self, conn: ConnId, request: &Request) -> Vec<Output> {
         self.xid += 1;
         let mut w = Writer::new();
         request.encode(request.fixed_xid().unwrap_or(self.xid), &mut w);
@@ -98,12 +98,12 @@ impl Bench {
     }
 
     /// Sends a request and reads its reply; events for others are left in `last`.
-    pub(super) fn ask(&mut self, conn: ConnId, request: &Request) -> Result<Response, ErrorCode> {
+    pub(in crate::core) fn ask(&mut self, conn: ConnId, request: &Request) -> Result<Response, ErrorCode> {
         let out = self.send(conn, request);
         reply(&out, conn, request.op())
     }
 
-    pub(super) fn create(
+    pub(in crate::core) fn create(
         &mut self,
         conn: ConnId,
         path: &str,
@@ -116,40 +116,40 @@ impl Bench {
         }
     }
 
-    pub(super) fn make(&mut self, conn: ConnId, path: &str) -> Stat {
+    pub(in crate::core) fn make(&mut self, conn: ConnId, path: &str) -> Stat {
         self.create(conn, path, CreateMode::PERSISTENT).unwrap().1
     }
 
-    pub(super) fn delete(&mut self, conn: ConnId, path: &str) -> Result<Response, ErrorCode> {
+    pub(in crate::core) fn delete(&mut self, conn: ConnId, path: &str) -> Result<Response, ErrorCode> {
         self.ask(conn, &Request::Delete { path: path.into(), version: -1 })
     }
 
-    pub(super) fn stat(&mut self, conn: ConnId, path: &str) -> Result<Stat, ErrorCode> {
+    pub(in crate::core) fn stat(&mut self, conn: ConnId, path: &str) -> Result<Stat, ErrorCode> {
         match self.ask(conn, &Request::Exists { path: path.into(), watch: false })? {
             Response::Stat(stat) => Ok(stat),
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn login(&mut self, conn: ConnId, credential: &str) -> Vec<Output> {
+    pub(in crate::core) fn login(&mut self, conn: ConnId, credential: &str) -> Vec<Output> {
         let auth = credential.as_bytes().to_vec();
         self.send(conn, &Request::Auth { kind: 0, scheme: "digest".into(), auth })
     }
 
-    pub(super) fn pass(&mut self, ms: u64) -> Vec<Output> {
+    pub(in crate::core) fn pass(&mut self, ms: u64) -> Vec<Output> {
         self.now.mono_ms += ms;
         self.now.wall_ms += ms as i64;
         self.step(Input::Tick)
     }
 
     /// Everything observable of the state.
-    pub(super) fn dump(&self) -> String {
+    pub(in crate::core) fn dump(&self) -> String {
         dump(&self.core)
     }
 }
 
 /// Everything that must survive, in a form that two states can be compared by.
-pub(super) fn dump(core: &Core) -> String {
+pub(in crate::core) fn dump(core: &Core) -> String {
     let image = core.image();
     let acls: std::collections::BTreeMap<i64, _> = image.acls().into_iter().collect();
     let mut nodes: Vec<String> = image
@@ -169,7 +169,7 @@ pub(super) fn dump(core: &Core) -> String {
     )
 }
 
-pub(super) fn fresh() -> ConnectRequest {
+pub(in crate::core) fn fresh() -> ConnectRequest {
     ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: 0,
@@ -180,13 +180,13 @@ pub(super) fn fresh() -> ConnectRequest {
     }
 }
 
-pub(super) fn create(path: &str, mode: CreateMode, acl: Vec<Acl>) -> Request {
+pub(in crate::core) fn create(path: &str, mode: CreateMode, acl: Vec<Acl>) -> Request {
     let kind = CreateKind::Create2;
     Request::Create(Create { kind, path: path.into(), data: Some(Bytes::from_static(b"d")), acl, mode })
 }
 
 /// The connect answer among the outputs.
-pub(super) fn connected(out: &[Output]) -> Option<ConnectResponse> {
+pub(in crate::core) fn connected(out: &[Output]) -> Option<ConnectResponse> {
     out.iter().find_map(|o| match o {
         Output::Send { frame, .. } => ConnectResponse::decode(&mut Reader::new(&frame[4..])).ok(),
         _ => None,
@@ -194,7 +194,7 @@ pub(super) fn connected(out: &[Output]) -> Option<ConnectResponse> {
 }
 
 /// What the outputs bring to a connection, in order.
-pub(super) fn gets(out: &[Output], conn: ConnId) -> Vec<Got> {
+pub(in crate::core) fn gets(out: &[Output], conn: ConnId) -> Vec<Got> {
     let frames = out.iter().filter_map(|o| match o {
         Output::Send { conn: to, frame } if *to == conn => Some(frame),
         _ => None,
@@ -213,7 +213,7 @@ pub(super) fn gets(out: &[Output], conn: ConnId) -> Vec<Got> {
     frames.map(read).collect()
 }
 
-pub(super) fn events(out: &[Output], conn: ConnId) -> Vec<(EventType, String)> {
+pub(in crate::core) fn events(out: &[Output], conn: ConnId) -> Vec<(EventType, String)> {
     let only_events = |got| match got {
         Got::Event(kind, path, _) => Some((kind, path)),
         Got::Reply(..) => None,
@@ -221,7 +221,7 @@ pub(super) fn events(out: &[Output], conn: ConnId) -> Vec<(EventType, String)> {
     gets(out, conn).into_iter().filter_map(only_events).collect()
 }
 
-pub(super) fn reply(out: &[Output], conn: ConnId, op: OpCode) -> Result<Response, ErrorCode> {
+pub(in crate::core) fn reply(out: &[Output], conn: ConnId, op: OpCode) -> Result<Response, ErrorCode> {
     let Some(Got::Reply(header, body)) = gets(out, conn).pop() else { panic!("no reply in {out:?}") };
     if header.err != ErrorCode::OK {
         assert!(body.is_empty());
@@ -233,6 +233,6 @@ pub(super) fn reply(out: &[Output], conn: ConnId, op: OpCode) -> Result<Response
     Ok(response)
 }
 
-pub(super) fn closes(out: &[Output], conn: ConnId) -> bool {
+pub(in crate::core) fn closes(out: &[Output], conn: ConnId) -> bool {
     out.contains(&Output::Close { conn })
 }

@@ -1,0 +1,180 @@
+//! `zooky-bench`: zooky beside its peers, alternately in one run, on Apache ZooKeeper and on our own server.
+//!
+//! Without a subcommand it measures (a) a free lock, (b) many locks at once on one session, (c) one lock that goes
+//! from session to session, prints tables, and writes them into `docs/benchmarks.md`. `trace` shows one cycle on the
+//! wire. `peer` and `server` are what it starts as processes of their own.
+#![forbid(unsafe_code)]
+
+mod bars;
+mod child;
+mod disk;
+mod failure;
+mod machine;
+mod peers;
+mod protocol;
+mod proxy;
+mod report;
+mod rounds;
+mod servers;
+mod stats;
+mod trace;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use failure::Failure;
+use peers::{Flavor, PeerKind};
+use rounds::{Plan, Workload};
+use servers::{Server, ServerKind};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about = "zooky beside its peers", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Show one acquire and release of a free lock on the wire
+    Trace {
+        /// The client
+        #[arg(long, value_enum, default_value = "floor")]
+        peer: PeerKind,
+        /// The server [default: Apache ZooKeeper, or redis for redis]
+        #[arg(long, value_enum)]
+        server: Option<ServerKind>,
+    },
+    /// Take orders from standard input, as one of the clients (started by a run)
+    #[command(hide = true)]
+    Peer {
+        #[arg(value_enum)]
+        kind: PeerKind,
+        #[arg(long, value_enum, default_value_t)]
+        runtime: Flavor,
+    },
+    /// Run our server until it is killed (started by a run)
+    #[command(hide = true)]
+    Server {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Measure {
+    /// Only see that everything works; the figures mean nothing and are not written anywhere
+    #[arg(long)]
+    quick: bool,
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Measure only these clients
+    #[arg(long, value_enum, value_delimiter = ',')]
+    peers: Vec<PeerKind>,
+    /// The runtime of the clients that run on tokio
+    #[arg(long, value_enum, default_value_t)]
+    runtime: Flavor,
+    /// Where to write the report [default: docs/benchmarks.md after a complete run]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Where the servers keep their data; it should lie on a real disk [default: target]
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    A,
+    B,
+    C,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        None => measure(&cli.measure),
+        Some(Verb::Trace { peer, server }) => trace(peer, server),
+        Some(Verb::Peer { kind, runtime }) => peers::serve(kind, runtime),
+        Some(Verb::Server { listen, data_dir }) => servers::serve(listen, &data_dir),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("zooky-bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Measure) -> Result<(), Failure> {
+    let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
+    plan.flavor = args.runtime;
+    if !args.peers.is_empty() {
+        plan.peers.retain(|peer| args.peers.contains(peer));
+    }
+    plan.workloads.retain(|workload| args.only.is_empty() || args.only.contains(&part(*workload)));
+    for peer in plan.peers.iter().filter(|peer| !peer.is_built()) {
+        eprintln!("{} is not measured: this was built without the feature `ours`", peer.name());
+    }
+    let data = data_directory(args.data.as_deref())?;
+    let results = rounds::run(&plan, data.path())?;
+    let command = if args.quick { "zooky-bench --quick" } else { "make bench" };
+    let text = report::markdown(&plan, &results, command, &machine::today(), &machine::facts(data.path()));
+    print(&text)?;
+    let complete = !args.quick && args.only.is_empty() && args.peers.is_empty();
+    let out = args.out.clone().or_else(|| complete.then(|| workspace().join("docs/benchmarks.md")));
+    if let Some(out) = out {
+        if let Some(directory) = out.parent() {
+            std::fs::create_dir_all(directory).map_err(Failure::io("making the report's directory"))?;
+        }
+        std::fs::write(&out, text).map_err(Failure::io("writing the report"))?;
+        eprintln!("written: {}", out.display());
+    }
+    Ok(())
+}
+
+fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
+    let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
+    let data = data_directory(None)?;
+    let server = Server::start(server.unwrap_or(usual), data.path())?;
+    let mut child = child::Child::spawn(peer, Flavor::default())?;
+    let trace = trace::Trace::of(&mut child, &server.hosts())?;
+    let (trips, requests) = (trace.acquire_round_trips(), trace.requests());
+    print(&format!(
+        "{}Replies were held back. {requests} requests; {trips} round trip(s) until the lock was held: {}\n",
+        trace.lines(),
+        trace.summary()
+    ))
+}
+
+fn part(workload: Workload) -> Part {
+    match workload {
+        Workload::Awaited | Workload::Background => Part::A,
+        Workload::Many => Part::B,
+        Workload::Handoff => Part::C,
+    }
+}
+
+/// A fresh directory, which goes with the run. The usual one for temporary files may lie in memory.
+fn data_directory(parent: Option<&Path>) -> Result<tempfile::TempDir, Failure> {
+    let parent = parent.map_or_else(|| workspace().join("target"), Path::to_path_buf);
+    std::fs::create_dir_all(&parent).map_err(Failure::io("making the directory for data"))?;
+    let made = tempfile::Builder::new().prefix("bench-data-").tempdir_in(&parent);
+    made.map_err(Failure::io("making the directory for data"))
+}
+
+/// The top of the source tree.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::io("printing"))
+}

@@ -1,0 +1,124 @@
+"""kazoo's Lock recipe; the orders and answers are those of bench/src/protocol.rs."""
+
+import json
+import sys
+import threading
+import time
+
+import kazoo
+from kazoo.client import KazooClient
+
+THREADS = 16
+
+
+def us(start):
+    return round((time.perf_counter_ns() - start) / 1000, 1)
+
+
+def cpu_us():
+    return time.process_time_ns() / 1000
+
+
+class Peer:
+    def __init__(self):
+        self.client = None
+
+    def connect(self):
+        client = KazooClient(hosts=self.hosts, timeout=30.0)
+        client.start(timeout=30)
+        return client
+
+    def setup(self, hosts):
+        if self.client is not None:
+            self.client.stop()
+            self.client.close()
+        self.hosts = hosts
+        self.client = self.connect()
+        return {"version": kazoo.__version__}
+
+    def uncontended(self, count, limit_ms, release):
+        if release != "awaited":
+            raise ValueError("kazoo releases in the foreground")
+        lock = self.client.Lock("/bench/kazoo/free", "bench")
+        acquire_us, release_us = [], []
+        cpu, end = cpu_us(), time.monotonic() + int(limit_ms) / 1000
+        while len(acquire_us) < int(count) and time.monotonic() < end:
+            start = time.perf_counter_ns()
+            lock.acquire()
+            acquire_us.append(us(start))
+            start = time.perf_counter_ns()
+            lock.release()
+            release_us.append(us(start))
+        return {"acquire_us": acquire_us, "release_us": release_us, "cpu_us": cpu_us() - cpu}
+
+    def many(self, locks, limit_ms):
+        """A thread for each lock would only stand in kazoo's way; each thread goes round its share of them."""
+        made = [self.client.Lock("/bench/kazoo/many/%d" % i, "bench") for i in range(int(locks))]
+        counts = [0] * THREADS
+        cpu, start = cpu_us(), time.monotonic()
+        end = start + int(limit_ms) / 1000
+
+        def cycle(thread):
+            share = made[thread::THREADS]
+            while time.monotonic() < end:
+                for lock in share:
+                    lock.acquire()
+                    lock.release()
+                    counts[thread] += 1
+
+        run_all(cycle, [(thread,) for thread in range(THREADS)])
+        return {"cycles": sum(counts), "seconds": time.monotonic() - start, "cpu_us": cpu_us() - cpu}
+
+    def handoff(self, sessions, limit_ms):
+        clients = [self.connect() for _ in range(int(sessions))]
+        locks = [client.Lock("/bench/kazoo/handoff", "bench") for client in clients]
+        handoff_us, released = [], [None]
+        cpu, start = cpu_us(), time.monotonic()
+        end = start + int(limit_ms) / 1000
+
+        def contend(lock):
+            while time.monotonic() < end:
+                lock.acquire()
+                if released[0] is not None:
+                    handoff_us.append(us(released[0]))
+                released[0] = time.perf_counter_ns()
+                lock.release()
+
+        run_all(contend, [(lock,) for lock in locks])
+        seconds, cpu = time.monotonic() - start, cpu_us() - cpu
+        for client in clients:
+            client.stop()
+            client.close()
+        return {"handoff_us": handoff_us, "seconds": seconds, "cpu_us": cpu}
+
+
+def run_all(target, arguments):
+    failures = []
+
+    def guarded(*args):
+        try:
+            target(*args)
+        except Exception as failure:  # noqa: BLE001 - the driver is told
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=args) for args in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def main():
+    peer = Peer()
+    orders = {"setup": peer.setup, "uncontended": peer.uncontended, "many": peer.many, "handoff": peer.handoff}
+    for line in sys.stdin:
+        order, *arguments = line.split()
+        try:
+            print("ok", json.dumps(orders[order](*arguments)), flush=True)
+        except Exception as failure:  # noqa: BLE001 - the driver is told
+            print("error", repr(failure), flush=True)
+
+
+main()

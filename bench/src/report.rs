@@ -1,0 +1,222 @@
+//! The report: tables in Markdown, the same on the terminal and in the documentation.
+
+use crate::bars::{BARS, Bar, FLOOR_BARS};
+use crate::disk::Limits;
+use crate::peers::PeerKind;
+use crate::rounds::{Metric, Pair, Plan, Results, Workload};
+use crate::servers::ServerKind;
+use crate::stats::Spread;
+
+const METHOD: &str = "\
+Everything runs on this one machine, over loopback; each server and each client is a process of its own, and all
+servers keep their data on the same disk. Servers and clients take turns in rounds (A B C … A B C …), after a
+warm-up that is thrown away. A figure is the median over the rounds of that round's median, with the smallest and
+the largest round in parentheses; p99 is taken over all rounds together. Times are microseconds. CPU is the client's
+whole process, all threads. Requests are counted by a proxy that reads along while it holds replies back, so that
+what leaves in one flight is told apart from what waits for a reply. Absolute figures do not carry over to other
+machines; ratios do.
+
+- *Apache*: Apache ZooKeeper alone, fsync on, 1 GiB heap. *zooky server*: every write synced before its answer.
+  *redis*: `appendfsync always`; it knows no queue, no session and no fencing token, and is here as the measure of
+  two durable writes.
+- *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
+  cannot do better.
+- *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.
+- *kazoo* and *Curator* cannot leave their release to the background.
+- *handoff*: from the call of the release to the return of the next holder's acquire, in another session.
+";
+
+/// The whole report.
+pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str, machine: &str) -> String {
+    let mut text = format!("# Benchmarks\n\n`{command}`, {date}: {machine}.\n\n");
+    let versions: Vec<String> =
+        results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    text += &format!("{}; tokio runtime: {}.\n\n{METHOD}", versions.join(", "), plan.flavor.name());
+    text += &bars(results);
+    text += &free_lock(results);
+    text += &in_background(results);
+    text += &many(plan, results);
+    text += &handoff(plan, results);
+    text += &limits(&results.limits);
+    text
+}
+
+fn bars(results: &Results) -> String {
+    let row = |bar: &Bar| {
+        let ratio = bar.ratio(results)?;
+        let verdict = if ratio.median <= bar.at_most { "met" } else { "**missed**" };
+        Some(vec![
+            bar.what.to_string(),
+            two_digits(ratio),
+            format!("{:.2}", bar.at_most),
+            verdict.to_string(),
+        ])
+    };
+    let rows: Vec<_> = BARS.iter().chain(&FLOOR_BARS).filter_map(row).collect();
+    let mut text =
+        table("The bars", &["free lock, previous release confirmed", "ratio", "at most", ""], &rows);
+    for server in [ServerKind::Apache, ServerKind::Ours] {
+        if let Some(trace) = results.traces.get(&(PeerKind::Zooky, server)) {
+            let trips = trace.acquire_round_trips();
+            let where_ = server.name();
+            let shown = trace.summary();
+            text += &format!("\nOn {where_}, zooky takes a free lock in {trips} round trip(s): {shown}.\n");
+        }
+    }
+    text
+}
+
+fn free_lock(results: &Results) -> String {
+    let workload = Workload::Awaited;
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        let figures = [Metric::Acquire, Metric::Release, Metric::Cycle];
+        row.extend(figures.map(|metric| figure(results, workload, pair, metric)));
+        row.push(results.pooled(workload, pair, 99.0).map_or("–".to_string(), whole));
+        let trace = results.traces.get(&pair);
+        row.push(trace.map_or("–".to_string(), |trace| trace.requests().to_string()));
+        row.push(trace.map_or("–".to_string(), |trace| trace.acquire_round_trips().to_string()));
+        row.push(figure(results, workload, pair, Metric::Cpu));
+        row
+    });
+    let heads = [
+        "client",
+        "server",
+        "acquire p50",
+        "release p50",
+        "cycle p50",
+        "cycle p99",
+        "requests",
+        "round trips to acquire",
+        "client CPU per cycle",
+    ];
+    table("A free lock, release awaited", &heads, &rows.collect::<Vec<_>>())
+}
+
+fn in_background(results: &Results) -> String {
+    let workload = Workload::Background;
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        let figures = [Metric::Acquire, Metric::Release, Metric::Cycle];
+        row.extend(figures.map(|metric| figure(results, workload, pair, metric)));
+        row.push(results.pooled(workload, pair, 99.0).map_or("–".to_string(), whole));
+        row.push(figure(results, workload, pair, Metric::Cpu));
+        row
+    });
+    let heads =
+        ["client", "server", "acquire p50", "release p50", "cycle p50", "cycle p99", "client CPU per cycle"];
+    let title = "A free lock, back to back, release in the background";
+    let mut text = table(title, &heads, &rows.collect::<Vec<_>>());
+    if !text.is_empty() {
+        text += "\nAn acquire that follows at once waits for the release before it, too.\n";
+    }
+    text
+}
+
+fn many(plan: &Plan, results: &Results) -> String {
+    let workload = Workload::Many;
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        row.extend([Metric::PerSecond, Metric::Cpu].map(|metric| figure(results, workload, pair, metric)));
+        row
+    });
+    let title = format!("{} locks at once on one session", plan.locks);
+    table(&title, &["client", "server", "cycles/s", "client CPU per cycle"], &rows.collect::<Vec<_>>())
+}
+
+fn handoff(plan: &Plan, results: &Results) -> String {
+    let workload = Workload::Handoff;
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        row.extend(
+            [Metric::PerSecond, Metric::Handoff].map(|metric| figure(results, workload, pair, metric)),
+        );
+        row.push(results.pooled(workload, pair, 99.0).map_or("–".to_string(), whole));
+        row.push(figure(results, workload, pair, Metric::Cpu));
+        row
+    });
+    let heads =
+        ["client", "server", "acquisitions/s", "handoff p50", "handoff p99", "client CPU per acquisition"];
+    table(&format!("Handoff among {} sessions on one lock", plan.sessions), &heads, &rows.collect::<Vec<_>>())
+}
+
+fn limits(limits: &[Limits]) -> String {
+    let over = |pick: fn(&Limits) -> Option<f64>| {
+        Spread::of(&limits.iter().filter_map(pick).collect::<Vec<_>>()).map(digits)
+    };
+    let rows = [
+        ("fdatasync after an append of 200 bytes", over(|limits| limits.append_us)),
+        ("fdatasync after 200 bytes over preallocated zeros", over(|limits| limits.overwrite_us)),
+        ("loopback round trip, both ends on one core", over(|limits| limits.one_core_us)),
+        ("loopback round trip across cores", over(|limits| limits.two_cores_us)),
+    ];
+    let rows = rows.into_iter().filter_map(|(what, figure)| Some(vec![what.to_string(), figure?]));
+    table("The machine's limits", &["what", "p50"], &rows.collect::<Vec<_>>())
+}
+
+fn names((peer, server): Pair) -> Vec<String> {
+    vec![peer.name().to_string(), server.name().to_string()]
+}
+
+fn figure(results: &Results, workload: Workload, pair: Pair, metric: Metric) -> String {
+    Spread::of(&results.per_round(workload, pair, metric)).map_or("–".to_string(), digits)
+}
+
+/// Whole numbers, and a decimal where they are small.
+fn digits(spread: Spread) -> String {
+    let (median, min, max) = (whole(spread.median), whole(spread.min), whole(spread.max));
+    format!("{median} ({min}–{max})")
+}
+
+fn two_digits(spread: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
+}
+
+/// With separators between thousands, or with a decimal if it is small.
+fn whole(value: f64) -> String {
+    if value < 20.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A table under its heading; nothing if it has no rows.
+fn table(title: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
+    let mut text = format!("\n## {title}\n\n{}", line(&heads));
+    text += &format!("|{}\n", "---|".repeat(heads.len()));
+    rows.iter().for_each(|row| text += &line(row));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_readable() {
+        assert_eq!(whole(4.04), "4.0");
+        assert_eq!(whole(567.6), "568");
+        assert_eq!(whole(1_234_567.0), "1,234,567");
+        assert_eq!(digits(Spread { median: 380.0, min: 4.0, max: 1_118.0 }), "380 (4.0–1,118)");
+    }
+
+    #[test]
+    fn tables_without_rows_are_left_out() {
+        assert_eq!(table("t", &["a"], &[]), "");
+        let text = table("t", &["a", "b"], &[vec!["1".to_string(), "2".to_string()]]);
+        assert_eq!(text, "\n## t\n\n| a | b |\n|---|---|\n| 1 | 2 |\n");
+    }
+}

@@ -1,0 +1,297 @@
+//! The rounds: every peer on every server in turn, again and again, so that a change of the machine's mood
+//! meets all of them.
+
+use crate::child::Child;
+use crate::disk::{self, Limits};
+use crate::failure::Failure;
+use crate::peers::{Flavor, PeerKind};
+use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release};
+use crate::servers::{Server, ServerKind};
+use crate::stats::{median, percentile};
+use crate::trace::Trace;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Workload {
+    /// One free lock; the release is waited for.
+    Awaited,
+    /// One free lock; the release is left to the background.
+    Background,
+    /// Many locks at once on one session.
+    Many,
+    /// One lock among several sessions.
+    Handoff,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Workload; 4] =
+        [Workload::Awaited, Workload::Background, Workload::Many, Workload::Handoff];
+
+    fn fits(self, peer: PeerKind) -> bool {
+        match self {
+            Workload::Awaited | Workload::Many => true,
+            Workload::Background => peer.releases_in_background(),
+            Workload::Handoff => peer.hands_off(),
+        }
+    }
+
+    fn run(self, plan: &Plan, child: &mut Child, count: usize, limit: Duration) -> Result<Sample, Failure> {
+        let (locks, sessions) = (plan.locks, plan.sessions);
+        let uncontended = |release| Order::Uncontended { count, limit, release };
+        Ok(match self {
+            Workload::Awaited => Sample::Cycles(child.obey(&uncontended(Release::Awaited))?),
+            Workload::Background => Sample::Cycles(child.obey(&uncontended(Release::Background))?),
+            Workload::Many => Sample::Rate(child.obey(&Order::Many { locks, limit })?),
+            Workload::Handoff => Sample::Handoffs(child.obey(&Order::Handoff { sessions, limit })?),
+        })
+    }
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Which workloads.
+    pub(crate) workloads: Vec<Workload>,
+    /// Which peers.
+    pub(crate) peers: Vec<PeerKind>,
+    /// The runtime of the peers on tokio.
+    pub(crate) flavor: Flavor,
+    /// How many rounds of each workload, and the least of them when the time runs out.
+    pub(crate) rounds: usize,
+    pub(crate) least_rounds: usize,
+    /// At most so many cycles on a free lock in one slice.
+    pub(crate) count: usize,
+    /// How long one peer's slice of a round takes at most.
+    pub(crate) slice: Duration,
+    /// How long each peer runs before the first round of the first workload; a third of it before the others.
+    pub(crate) warm_up: Duration,
+    /// How many locks at once.
+    pub(crate) locks: usize,
+    /// How many sessions contend.
+    pub(crate) sessions: usize,
+    /// When all rounds should be over.
+    pub(crate) budget: Duration,
+}
+
+impl Plan {
+    /// Everything, in about ten minutes.
+    pub(crate) fn full() -> Plan {
+        Plan {
+            workloads: Workload::ALL.to_vec(),
+            peers: PeerKind::ALL.to_vec(),
+            flavor: Flavor::default(),
+            rounds: 15,
+            least_rounds: 7,
+            count: 500,
+            slice: Duration::from_millis(700),
+            warm_up: Duration::from_secs(5),
+            locks: 64,
+            sessions: 8,
+            budget: Duration::from_secs(660),
+        }
+    }
+
+    /// Just enough of everything to see that it works.
+    pub(crate) fn quick() -> Plan {
+        let (slice, budget) = (Duration::from_millis(100), Duration::from_secs(45));
+        Plan { rounds: 2, least_rounds: 1, count: 50, slice, warm_up: slice, budget, ..Plan::full() }
+    }
+}
+
+/// What one slice brought.
+#[derive(Debug, Clone)]
+pub(crate) enum Sample {
+    Cycles(Cycles),
+    Rate(Rate),
+    Handoffs(Handoffs),
+}
+
+/// A figure of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// The median acquire, in microseconds.
+    Acquire,
+    /// The median release, in microseconds.
+    Release,
+    /// The median of acquire and release together, in microseconds.
+    Cycle,
+    /// The median handoff, in microseconds.
+    Handoff,
+    /// Cycles or acquisitions per second.
+    PerSecond,
+    /// The client's processor time for each, in microseconds.
+    Cpu,
+}
+
+impl Sample {
+    /// The figure, where this kind of sample has it and anything was done at all.
+    pub(crate) fn metric(&self, metric: Metric) -> Option<f64> {
+        match (self, metric) {
+            (Sample::Cycles(cycles), Metric::Acquire) => median(&cycles.acquire_us),
+            (Sample::Cycles(cycles), Metric::Release) => median(&cycles.release_us),
+            (Sample::Cycles(_), Metric::Cycle) => median(&self.latencies_us()),
+            (Sample::Handoffs(_), Metric::Handoff) => median(&self.latencies_us()),
+            (_, Metric::PerSecond) => Some(self.done() / self.seconds()?),
+            (_, Metric::Cpu) => Some(self.cpu_us() / self.done()).filter(|cpu| cpu.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// How long each cycle, or each handoff, took.
+    fn latencies_us(&self) -> Vec<f64> {
+        match self {
+            Sample::Cycles(cycles) => cycles
+                .acquire_us
+                .iter()
+                .zip(&cycles.release_us)
+                .map(|(acquire, release)| acquire + release)
+                .collect(),
+            Sample::Handoffs(handoffs) => handoffs.handoff_us.clone(),
+            Sample::Rate(_) => Vec::new(),
+        }
+    }
+
+    fn done(&self) -> f64 {
+        match self {
+            Sample::Cycles(cycles) => cycles.acquire_us.len() as f64,
+            Sample::Rate(rate) => rate.cycles as f64,
+            Sample::Handoffs(handoffs) => handoffs.handoff_us.len() as f64,
+        }
+    }
+
+    fn seconds(&self) -> Option<f64> {
+        match self {
+            Sample::Cycles(_) => None,
+            Sample::Rate(rate) => Some(rate.seconds),
+            Sample::Handoffs(handoffs) => Some(handoffs.seconds),
+        }
+    }
+
+    fn cpu_us(&self) -> f64 {
+        match self {
+            Sample::Cycles(cycles) => cycles.cpu_us,
+            Sample::Rate(rate) => rate.cpu_us,
+            Sample::Handoffs(handoffs) => handoffs.cpu_us,
+        }
+    }
+}
+
+/// A peer on a server.
+pub(crate) type Pair = (PeerKind, ServerKind);
+
+/// All that was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    /// One sample for each round.
+    pub(crate) samples: BTreeMap<(Workload, Pair), Vec<Sample>>,
+    /// One cycle of each on the wire.
+    pub(crate) traces: BTreeMap<Pair, Trace>,
+    /// The machine's limits, once for each round.
+    pub(crate) limits: Vec<Limits>,
+    /// What ran, with versions.
+    pub(crate) versions: BTreeMap<String, String>,
+}
+
+impl Results {
+    /// A figure of each round.
+    pub(crate) fn per_round(&self, workload: Workload, pair: Pair, metric: Metric) -> Vec<f64> {
+        let samples = self.samples.get(&(workload, pair)).map_or(&[][..], Vec::as_slice);
+        samples.iter().filter_map(|sample| sample.metric(metric)).collect()
+    }
+
+    /// A percentile over the cycles, or handoffs, of all rounds together.
+    pub(crate) fn pooled(&self, workload: Workload, pair: Pair, percent: f64) -> Option<f64> {
+        let samples = self.samples.get(&(workload, pair))?;
+        let all: Vec<f64> = samples.iter().flat_map(Sample::latencies_us).collect();
+        percentile(&all, percent)
+    }
+
+    /// Which peers were measured with this workload on which servers, in the order of the tables.
+    pub(crate) fn pairs(&self, workload: Workload) -> Vec<Pair> {
+        self.samples.keys().filter(|(of, _)| *of == workload).map(|(_, pair)| *pair).collect()
+    }
+}
+
+/// Starts everything, measures it by the plan, and ends everything. `data` is where servers keep theirs.
+pub(crate) fn run(plan: &Plan, data: &Path) -> Result<Results, Failure> {
+    let begin = Instant::now();
+    let mut results = Results::default();
+    let servers = start_servers(plan, data, &mut results)?;
+    let mut children = start_children(plan, &servers, &mut results)?;
+    for (done, &workload) in plan.workloads.iter().enumerate() {
+        let mut turn: Vec<_> = children.iter_mut().filter(|((peer, _), _)| workload.fits(*peer)).collect();
+        say(&format!("{workload:?}: warming {} up", turn.len()));
+        // Before the first workload nothing has run yet, and two virtual machines compile as they go.
+        let warm_up = if done == 0 { plan.warm_up } else { plan.warm_up / 3 };
+        for (_, child) in &mut turn {
+            workload.run(plan, child, usize::from(u16::MAX), warm_up)?;
+        }
+        let end = begin + plan.budget.mul_f64((done + 1) as f64 / plan.workloads.len() as f64);
+        for round in 0..plan.rounds {
+            if round >= plan.least_rounds && Instant::now() > end {
+                say("the time is up: no more rounds of this");
+                break;
+            }
+            say(&format!("{workload:?}: round {} of {}", round + 1, plan.rounds));
+            for (pair, child) in &mut turn {
+                let sample = workload.run(plan, child, plan.count, plan.slice)?;
+                results.samples.entry((workload, *pair)).or_default().push(sample);
+            }
+            results.limits.push(disk::measure(data, plan.count / 5)?);
+        }
+    }
+    Ok(results)
+}
+
+fn start_servers(
+    plan: &Plan,
+    data: &Path,
+    results: &mut Results,
+) -> Result<Vec<(ServerKind, Server)>, Failure> {
+    let wanted = |kind: ServerKind| match kind {
+        ServerKind::Redis => plan.peers.contains(&PeerKind::Redis),
+        _ => plan.peers.iter().any(|peer| *peer != PeerKind::Redis),
+    };
+    let mut servers = Vec::new();
+    for kind in [ServerKind::Apache, ServerKind::Ours, ServerKind::Redis] {
+        if wanted(kind) && kind.is_built() {
+            say(&format!("starting {}", kind.name()));
+            let server = Server::start(kind, data)?;
+            results.versions.insert(format!("server {}", kind.name()), server.version());
+            servers.push((kind, server));
+        }
+    }
+    Ok(servers)
+}
+
+/// One process for each pair, each connected; on the way each shows a cycle on the wire.
+fn start_children(
+    plan: &Plan,
+    servers: &[(ServerKind, Server)],
+    results: &mut Results,
+) -> Result<Vec<(Pair, Child)>, Failure> {
+    let mut children = Vec::new();
+    for &peer in plan.peers.iter().filter(|peer| peer.is_built()) {
+        for (kind, server) in servers {
+            if (peer == PeerKind::Redis) != (*kind == ServerKind::Redis) {
+                continue;
+            }
+            say(&format!("starting {} on {}", peer.name(), kind.name()));
+            let mut child = Child::spawn(peer, plan.flavor)?;
+            results.traces.insert((peer, *kind), Trace::of(&mut child, &server.hosts())?);
+            let hello: Hello = child.obey(&Order::Setup { hosts: server.hosts() })?;
+            if !hello.version.is_empty() {
+                results.versions.insert(format!("client {}", peer.name()), hello.version);
+            }
+            children.push(((peer, *kind), child));
+        }
+    }
+    Ok(children)
+}
+
+fn say(what: &str) {
+    eprintln!("{what}");
+}

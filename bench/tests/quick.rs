@@ -1,0 +1,52 @@
+//! That every measurement can be made at all, against the real servers and clients; and what the wire shows. Nothing
+//! here judges how fast anything is.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+/// What a run with these arguments printed.
+fn bench(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_zooky-bench")).args(arguments).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?} ended with {}:\n{stderr}\n{stdout}", output.status);
+    stdout.into_owned()
+}
+
+#[test]
+fn a_quick_run_on_apache_and_redis_fills_every_table() {
+    let report = bench(&["--quick"]);
+    let rows = |title: &str| {
+        let table =
+            report.split(&format!("\n## {title}")).nth(1).unwrap_or_else(|| panic!("{title}:\n{report}"));
+        let table: Vec<&str> = table.lines().skip(4).take_while(|line| line.starts_with('|')).collect();
+        assert!(table.iter().all(|row| !row.contains("NaN") && !row.contains("inf")), "{report}");
+        table.len()
+    };
+    let servers = report.matches("server Apache").count() + report.matches("server zooky server").count();
+    let zooky = usize::from(report.contains("client zooky "));
+    assert_eq!(rows("A free lock, release awaited"), (4 + zooky) * servers + 1, "{report}");
+    assert_eq!(rows("A free lock, back to back"), (2 + zooky) * servers, "{report}");
+    assert_eq!(rows("64 locks at once"), (4 + zooky) * servers + 1, "{report}");
+    assert_eq!(rows("Handoff among 8 sessions"), (4 + zooky) * servers, "{report}");
+    assert!(rows("The machine's limits") >= 2, "{report}");
+}
+
+#[test]
+fn a_free_lock_on_apache_costs_one_round_trip() {
+    let ours = if cfg!(feature = "ours") { &["floor", "zooky"][..] } else { &["floor"] };
+    for peer in ours {
+        let trace = bench(&["trace", "--peer", peer]);
+        assert!(trace.contains("1 round trip(s) until the lock was held: create"), "{trace}");
+        assert!(trace.contains("3 requests;"), "{trace}");
+    }
+}
+
+#[test]
+fn curator_on_apache_is_seen_to_take_two_round_trips() {
+    let trace = bench(&["trace", "--peer", "curator"]);
+    assert!(
+        trace.contains("2 round trip(s) until the lock was held: create2, getChildren2, delete"),
+        "{trace}"
+    );
+}

@@ -1,0 +1,81 @@
+//! Removing contenders for certain: tried again until the node, or the session that owns it, is
+//! gone. It outlives the caller's deadline; a contender that stays behind would block everybody.
+
+use std::sync::Arc;
+
+use zooky_client::{Error, Session, Stat};
+
+/// How a removal ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// Our request removed it, or one of our requests did.
+    ByUs,
+    /// The first request found nothing.
+    AlreadyGone,
+    /// The session is gone, and takes the node with it.
+    WithSession,
+}
+
+/// Removes `path`. A request made while the connection is down waits for the next one, so this
+/// does not spin.
+pub(crate) async fn remove(session: &Session, path: &str, mut may_have_been_sent: bool) -> Removed {
+    loop {
+        match session.delete(path, -1).await {
+            Ok(()) => return Removed::ByUs,
+            Err(Error::NoNode { .. }) if may_have_been_sent => return Removed::ByUs,
+            Err(Error::NoNode { .. }) => return Removed::AlreadyGone,
+            Err(Error::ConnectionLoss { .. }) => may_have_been_sent = true,
+            Err(Error::SessionLost | Error::Closed) => return Removed::WithSession,
+            Err(fault) => {
+                // Nothing that trying again would mend (the ACL forbids it, say). The node goes with
+                // the session.
+                tracing::error!(path, %fault, "a contender could not be removed; it stays until the session ends");
+                return Removed::WithSession;
+            }
+        }
+    }
+}
+
+/// Removes a contender whose create may or may not have been carried out.
+pub(crate) async fn abandon(session: Session, directory: Arc<str>, prefix: String, node: Option<String>) {
+    if let Some(node) = node {
+        remove(&session, &format!("{directory}/{node}"), false).await;
+        return;
+    }
+    loop {
+        match find(&session, &directory, &prefix).await {
+            Ok(Some((name, _))) => {
+                remove(&session, &format!("{directory}/{name}"), false).await;
+                return;
+            }
+            Ok(None) => return,
+            Err(Error::ConnectionLoss { .. }) => {}
+            Err(Error::SessionLost | Error::Closed) => return,
+            Err(fault) => {
+                tracing::error!(%directory, prefix, %fault, "a contender could not be looked up; it stays until the session ends");
+                return;
+            }
+        }
+    }
+}
+
+/// Looks for the child with our unique name, after everything this session has sent before.
+pub(crate) async fn find(
+    session: &Session,
+    directory: &str,
+    prefix: &str,
+) -> Result<Option<(String, Stat)>, Error> {
+    let flight = session.flight();
+    let synced = session.sync(directory);
+    let listed = session.children(directory);
+    drop(flight);
+    synced.await?;
+    let children = match listed.await {
+        Ok(children) => children.names,
+        Err(Error::NoNode { .. }) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let Some(name) = children.into_iter().find(|name| name.starts_with(prefix)) else { return Ok(None) };
+    let stat = session.exists(&format!("{directory}/{name}")).await?;
+    Ok(stat.map(|stat| (name, stat)))
+}

@@ -1,0 +1,100 @@
+//! A handle to ZooKeeper that outlives its sessions.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use zooky_client::{Session, SessionConfig, State};
+
+use crate::Error;
+
+/// A connection to ZooKeeper for locks; clones share it.
+///
+/// It holds one session at a time. A lost session is final: guards and waiters of it are gone, and
+/// the next call that needs a session opens a new one. Everything that this crate does on the
+/// client is bound to the tokio runtime on which it was connected.
+///
+/// When the last clone and the last guard are dropped, the session is closed in the background;
+/// call [`Client::close`] to wait for it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: SessionConfig,
+    current: Mutex<Session>,
+    /// Held while a new session is opened, so that only one is.
+    opening: tokio::sync::Mutex<()>,
+    runtime: Handle,
+}
+
+impl Client {
+    /// Connects to `servers`, written `host:port,host:port/chroot`, with the defaults of
+    /// [`SessionConfig`] (a session timeout of 10 s).
+    ///
+    /// # Errors
+    /// The text is no list of servers, or none of them could be reached in time.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(servers: &str) -> Result<Client, Error> {
+        Client::connect_with(SessionConfig::new(servers.parse()?)).await
+    }
+
+    /// Connects as `config` says.
+    ///
+    /// # Errors
+    /// None of the servers could be reached in time, or they refused the credentials.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect_with(config: SessionConfig) -> Result<Client, Error> {
+        let session = Session::connect(config.clone()).await?;
+        Ok(Client {
+            inner: Arc::new(Inner {
+                config,
+                current: Mutex::new(session),
+                opening: tokio::sync::Mutex::new(()),
+                runtime: Handle::current(),
+            }),
+        })
+    }
+
+    /// The present session; a new one if the last was lost. Cancel-safe.
+    ///
+    /// # Errors
+    /// A new session was needed and could not be opened.
+    pub async fn session(&self) -> Result<Session, Error> {
+        let current = self.current();
+        if current.state() != State::Lost {
+            return Ok(current);
+        }
+        let _one_at_a_time = self.inner.opening.lock().await;
+        let current = self.current();
+        if current.state() != State::Lost {
+            return Ok(current);
+        }
+        let session = Session::connect(self.inner.config.clone()).await?;
+        tracing::info!(session = format_args!("0x{:x}", session.id()), "a new session after a lost one");
+        *self.inner.current.lock().unwrap_or_else(PoisonError::into_inner) = session.clone();
+        Ok(session)
+    }
+
+    /// The session as it is, be it lost or not.
+    pub fn current(&self) -> Session {
+        self.inner.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes the session and waits for the server's answer. Guards of this client are lost by it.
+    ///
+    /// # Errors
+    /// The server did not confirm; the session then ends by its timeout.
+    pub async fn close(self) -> Result<(), Error> {
+        Ok(self.current().close().await?)
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+}

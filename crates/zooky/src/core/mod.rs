@@ -1,0 +1,7 @@
+//! The logic of the locks, pure: who blocks whom, and what a contender does next.
+//!
+//! Nothing here knows a socket, a task or a clock; `acquire.rs` carries out what is decided here.
+
+pub(crate) mod contender;
+pub(crate) mod dialect;
+pub(crate) mod queue;

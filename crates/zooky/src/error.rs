@@ -1,0 +1,98 @@
+//! What can go wrong, and what to do about it.
+
+use std::time::Duration;
+
+use crate::inspect::Contender;
+use crate::{Dialect, ParseTokenError};
+
+/// Why an operation on a lock failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No server could be reached, or none let us in.
+    #[error(transparent)]
+    Connect(#[from] zooky_client::ConnectError),
+    /// The text names no list of servers.
+    #[error(transparent)]
+    Servers(#[from] zooky_client::ServerListError),
+    /// A request to the server failed.
+    #[error(transparent)]
+    Session(#[from] zooky_client::Error),
+    /// The path does not name a lock.
+    #[error("{path:?} is no path for a lock: {why}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The time was over before the lock was granted. No node is left behind.
+    #[error("{path} was not granted within {waited:?}{}", held_by(holder))]
+    Timeout {
+        /// The lock's path.
+        path: String,
+        /// How long it was tried.
+        waited: Duration,
+        /// The contender that was waited for, if it could be seen.
+        holder: Option<Box<Contender>>,
+    },
+    /// The lock was lost before it was released: another may hold it since. What was written under
+    /// it since then counts only if it was fenced.
+    #[error("{path} was lost before it was released; check what was written under it")]
+    Lost {
+        /// The lock's path.
+        path: String,
+    },
+    /// Another client's contender is in the directory, and it would not respect ours.
+    #[error(
+        "{path}/{child} was written by {dialect}, which does not see zooky's contenders: both could hold \
+         the lock. Use another path, or let all clients of this lock speak one dialect"
+    )]
+    ForeignContender {
+        /// The lock's path.
+        path: String,
+        /// The child.
+        child: String,
+        /// Who writes such names.
+        dialect: Dialect,
+    },
+    /// A child that no known client writes.
+    #[error("{path}/{child} is no contender of any known client; is {path} really a lock?")]
+    UnknownChild {
+        /// The lock's path.
+        path: String,
+        /// The child.
+        child: String,
+    },
+    /// The directory's 31-bit counter is near its end, where the order of contenders breaks down.
+    #[error(
+        "{path}/{child}: the directory's sequence counter is nearly used up. When nobody holds or wants \
+         the lock, delete {path}; it will be made anew"
+    )]
+    SequenceExhausted {
+        /// The lock's path.
+        path: String,
+        /// The child that showed it.
+        child: String,
+    },
+    /// The blocking face was used on a thread that runs asynchronous tasks.
+    #[error("zooky::blocking would block an asynchronous runtime's thread; use the asynchronous types there")]
+    InsideRuntime,
+    /// The blocking face could not start its runtime.
+    #[error("the runtime of zooky::blocking did not start: {0}")]
+    Runtime(#[source] std::io::Error),
+    /// A text that is no fencing token.
+    #[error(transparent)]
+    Token(#[from] ParseTokenError),
+}
+
+impl Error {
+    /// Whether the lock was just not free: a time-out.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Error::Timeout { .. })
+    }
+}
+
+fn held_by(holder: &Option<Box<Contender>>) -> String {
+    holder.as_ref().map(|holder| format!("; waiting for {holder}")).unwrap_or_default()
+}

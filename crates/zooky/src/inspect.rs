@@ -1,0 +1,182 @@
+//! Looking at locks from outside: who holds them, who waits. Nothing here changes anything.
+
+use std::fmt;
+
+use bytes::Bytes;
+use zooky_client::{Error as SessionError, Stat};
+
+use crate::core::dialect::classify;
+use crate::core::queue::Queue;
+use crate::owner::wall_ms;
+use crate::{Client, Dialect, Error, Mode, Owner};
+
+/// A contender as the server shows it, of whatever client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Contender {
+    /// The name of its node.
+    pub name: String,
+    /// The path of its node.
+    pub path: String,
+    /// Whether it wants to be alone.
+    pub mode: Mode,
+    /// Whose way of naming it is.
+    pub dialect: Dialect,
+    /// The server's number; `None` where the dialect has none.
+    pub sequence: Option<i64>,
+    /// Whether it holds the lock, by the rules of its dialect; `None` if only it was looked at.
+    pub holding: Option<bool>,
+    /// What it says of itself, if it is one of zooky's.
+    pub owner: Option<Owner>,
+    /// Its node's data, whatever it says.
+    pub data: Bytes,
+    /// Its node's stat.
+    pub stat: Stat,
+}
+
+impl Contender {
+    pub(crate) fn read(
+        directory: &str,
+        name: &str,
+        data: Bytes,
+        stat: Stat,
+        holding: Option<bool>,
+    ) -> Option<Contender> {
+        let what = classify(name)?;
+        Some(Contender {
+            name: name.to_owned(),
+            path: format!("{directory}/{name}"),
+            mode: what.mode,
+            dialect: what.dialect,
+            sequence: what.sequence,
+            holding,
+            owner: Owner::from_line(&data),
+            data,
+            stat,
+        })
+    }
+
+    /// The session that its node belongs to; 0 if the node is persistent.
+    pub fn session(&self) -> i64 {
+        self.stat.ephemeral_owner
+    }
+
+    /// When its node was created, in milliseconds since 1970 on the server's clock.
+    pub fn since_ms(&self) -> i64 {
+        self.stat.ctime_ms
+    }
+}
+
+/// `pid 4711 (backup, user ops) on db1 since 12 s ago`, or what can be told of a stranger.
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => {
+                write!(f, "pid {} ({}, user {}) on {}", owner.pid, owner.program, owner.user, owner.host)?;
+                if let Some(id) = &owner.id {
+                    write!(f, ", id {id}")?;
+                }
+            }
+            None => {
+                let data = String::from_utf8_lossy(&self.data);
+                write!(f, "a client of {} (session 0x{:x}", self.dialect, self.session())?;
+                if !data.is_empty() {
+                    write!(f, ", data {:?}", data.chars().take(64).collect::<String>())?;
+                }
+                f.write_str(")")?;
+            }
+        }
+        let age_ms = (wall_ms() - self.since_ms()).max(0);
+        write!(f, ", there for {} s", age_ms / 1000)
+    }
+}
+
+/// One lock below a root.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LockSummary {
+    /// Its name below the root.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// Those that hold it: nobody, one, or several readers.
+    pub holders: Vec<Contender>,
+    /// How many wait.
+    pub waiters: usize,
+}
+
+impl LockSummary {
+    /// Whether anybody holds it.
+    pub fn is_locked(&self) -> bool {
+        !self.holders.is_empty()
+    }
+}
+
+/// The locks directly below `root`, by name. A root that does not exist has none.
+///
+/// # Errors
+/// The server refuses to show it, or the connection broke.
+pub async fn list(client: &Client, root: &str) -> Result<Vec<LockSummary>, Error> {
+    let session = client.session().await?;
+    let mut names = match session.children(root).await {
+        Ok(children) => children.names,
+        Err(SessionError::NoNode { .. }) => return Ok(Vec::new()),
+        Err(fault) => return Err(fault.into()),
+    };
+    names.sort();
+    let path_of = |name: &str| format!("{}/{name}", root.trim_end_matches('/'));
+    let listings: Vec<_> = names.iter().map(|name| session.children(&path_of(name))).collect();
+    let mut summaries = Vec::with_capacity(names.len());
+    for (name, listing) in names.into_iter().zip(listings) {
+        let children = match listing.await {
+            Ok(children) => children.names,
+            // Deleted meanwhile.
+            Err(SessionError::NoNode { .. }) => continue,
+            Err(fault) => return Err(fault.into()),
+        };
+        let path = path_of(&name);
+        let contenders = contenders(&session, &path, &children, true).await?;
+        let known = Queue::of_any(&children).places().len();
+        let waiters = known.saturating_sub(contenders.len());
+        summaries.push(LockSummary { name, path, holders: contenders, waiters });
+    }
+    Ok(summaries)
+}
+
+/// The contenders of the lock at `path` in the order of their numbers, holders marked.
+///
+/// # Errors
+/// There is no such node, the server refuses to show it, or the connection broke.
+pub async fn show(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
+    let session = client.session().await?;
+    let children = session.children(path).await?.names;
+    contenders(&session, path, &children, false).await
+}
+
+async fn contenders(
+    session: &zooky_client::Session,
+    path: &str,
+    children: &[String],
+    holders_only: bool,
+) -> Result<Vec<Contender>, Error> {
+    let queue = Queue::of_any(children);
+    let wanted: Vec<_> = queue
+        .places()
+        .iter()
+        .map(|place| (place, queue.blocker_of(&place.name).is_none()))
+        .filter(|(_, holding)| *holding || !holders_only)
+        .map(|(place, holding)| (place, holding, session.get(&format!("{path}/{}", place.name))))
+        .collect();
+    let mut contenders = Vec::with_capacity(wanted.len());
+    for (place, holding, read) in wanted {
+        match read.await {
+            Ok((data, stat)) => {
+                contenders.extend(Contender::read(path, &place.name, data, stat, Some(holding)));
+            }
+            // It left between the listing and the look.
+            Err(SessionError::NoNode { .. }) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(contenders)
+}

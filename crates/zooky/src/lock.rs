@@ -1,0 +1,144 @@
+//! The exclusive lock.
+
+use std::time::{Duration, Instant};
+
+use zooky_client::Acl;
+
+use crate::acquire::{Recipe, WaitingFor};
+use crate::core::dialect::Mode;
+use crate::guard::Guard;
+use crate::inspect::Contender;
+use crate::{Client, Error, Owner};
+
+/// An exclusive lock on a path, first come first served.
+///
+/// It is ZooKeeper's lock recipe in kazoo's layout, and excludes kazoo's `Lock`, `WriteLock` and
+/// `ReadLock` on the same path. The handle holds nothing: clone it, share it, acquire as often as
+/// you like; each acquisition is a contender of its own (so a task that acquires twice waits for
+/// itself).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), zooky::Error> {
+/// let client = zooky::Client::connect("localhost:2181").await?;
+/// let lock = zooky::Lock::new(&client, "/locks/nightly-backup")?;
+///
+/// let guard = lock.acquire().await?;
+/// println!("ours, with token {}", guard.fencing_token());
+/// tokio::select! {
+///     () = guard.lost() => eprintln!("lost: stop writing"),
+///     () = work() => {}
+/// }
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// # async fn work() {}
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lock {
+    recipe: Recipe,
+}
+
+macro_rules! settings {
+    () => {
+        /// With other metadata for those who ask who holds the lock. The default is
+        /// [`Owner::this_process`].
+        #[must_use]
+        pub fn with_owner(mut self, owner: Owner) -> Self {
+            self.recipe.owner = owner;
+            self
+        }
+
+        /// With an ACL for the contenders' nodes, and for the directories if they have to be made.
+        /// The default is open to everybody, as with kazoo. Everybody who contends must be allowed
+        /// to read, create and delete.
+        #[must_use]
+        pub fn with_acl(mut self, acl: impl Into<Vec<Acl>>) -> Self {
+            self.recipe.acl = acl.into().into();
+            self
+        }
+
+        /// Contend even where other clients' contenders, or children that nobody knows, are in the
+        /// directory. **They will not exclude each other**: this is for experts who know that the
+        /// strangers are no contenders.
+        #[must_use]
+        pub fn allow_foreign(mut self, allow: bool) -> Self {
+            self.recipe.allow_foreign = allow;
+            self
+        }
+
+        /// Calls `told` with the contender that a waiter of this handle waits for, once each time
+        /// that it is another. It runs on the waiting task: be quick, do not block.
+        #[must_use]
+        pub fn on_wait(mut self, told: impl Fn(&Contender) + Send + Sync + 'static) -> Self {
+            self.recipe.on_wait = Some(std::sync::Arc::new(told));
+            self
+        }
+
+        /// The lock's path.
+        pub fn path(&self) -> &str {
+            &self.recipe.path
+        }
+    };
+}
+pub(crate) use settings;
+
+impl Lock {
+    /// A handle for the lock at `path`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Path`] if it is no path of a znode, or `/`, or below `/zookeeper`.
+    pub fn new(client: &Client, path: &str) -> Result<Lock, Error> {
+        Ok(Lock { recipe: Recipe::new(client, path)? })
+    }
+
+    settings!();
+
+    /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
+    /// of the queue with a new session.
+    ///
+    /// Cancel-safe: dropped at any point, it leaves no node behind (a create that is under way is
+    /// cleaned up in the background).
+    ///
+    /// # Errors
+    /// The server refuses the requests, or the directory holds contenders that would not respect
+    /// ours.
+    pub async fn acquire(&self) -> Result<Guard, Error> {
+        self.recipe.acquire(Mode::Exclusive, &WaitingFor::default()).await
+    }
+
+    /// Takes the lock if it is free at this moment. It looks before it creates anything, so that
+    /// trying again and again costs the ensemble reads only.
+    ///
+    /// Cancel-safe like [`Lock::acquire`].
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`], and when the session is lost meanwhile.
+    pub async fn try_acquire(&self) -> Result<Option<Guard>, Error> {
+        self.recipe.try_acquire(Mode::Exclusive, None).await
+    }
+
+    /// Waits for the lock, up to `timeout`; zero tries once.
+    ///
+    /// Cancel-safe like [`Lock::acquire`].
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with the contender it waited for; else as [`Lock::acquire`].
+    pub async fn acquire_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
+        within(&self.recipe, Mode::Exclusive, timeout).await
+    }
+}
+
+/// Acquires with a time limit; one code for all locks.
+pub(crate) async fn within(recipe: &Recipe, mode: Mode, timeout: Duration) -> Result<Guard, Error> {
+    let begun = Instant::now();
+    let waiting = WaitingFor::default();
+    if timeout.is_zero() {
+        if let Some(guard) = recipe.try_acquire(mode, Some(&waiting)).await? {
+            return Ok(guard);
+        }
+    } else if let Ok(result) = tokio::time::timeout(timeout, recipe.acquire(mode, &waiting)).await {
+        return result;
+    }
+    let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));
+    Err(Error::Timeout { path, waited: begun.elapsed(), holder })
+}

@@ -1,0 +1,110 @@
+//! Who contends: the metadata in a contender's node, as one line of JSON.
+
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Who a contender is, for the people who ask who holds the lock.
+///
+/// It is written as the data of the contender's node, where kazoo's `Lock.contenders()` shows it as
+/// it is: `{"host":"db1","pid":4711,"user":"backup","program":"pg_dump","since_ms":1767225600000}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Owner {
+    /// The machine's host name.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// The user's name, or the number if there is no name.
+    pub user: String,
+    /// What runs: the program's file name unless the application says something better.
+    pub program: String,
+    /// When it began to contend, in milliseconds since 1970 on its own clock.
+    pub since_ms: i64,
+    /// An identity of the application's choosing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+impl Owner {
+    /// This process.
+    pub fn this_process() -> Owner {
+        static PROCESS: OnceLock<Owner> = OnceLock::new();
+        let process = PROCESS.get_or_init(|| Owner {
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            pid: 0,
+            user: user(),
+            program: program(),
+            since_ms: 0,
+            id: None,
+        });
+        // The pid may be another one after a fork.
+        Owner { pid: std::process::id(), since_ms: wall_ms(), ..process.clone() }
+    }
+
+    /// With an identity of the application's choosing.
+    #[must_use]
+    pub fn with_id(self, id: impl Into<String>) -> Owner {
+        Owner { id: Some(id.into()), ..self }
+    }
+
+    /// With another name for what runs.
+    #[must_use]
+    pub fn with_program(self, program: impl Into<String>) -> Owner {
+        Owner { program: program.into(), ..self }
+    }
+
+    /// The same owner, contending since now.
+    pub(crate) fn since_now(&self) -> Owner {
+        Owner { since_ms: wall_ms(), ..self.clone() }
+    }
+
+    pub(crate) fn to_line(&self) -> Vec<u8> {
+        // Serializing strings and numbers cannot fail; an empty line is what a stranger would leave.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads a node's data; `None` if it is not ours (kazoo's identifier, zktools' `0` …).
+    pub fn from_line(data: &[u8]) -> Option<Owner> {
+        serde_json::from_slice(data).ok()
+    }
+}
+
+pub(crate) fn wall_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn user() -> String {
+    let named = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    named("USER")
+        .or_else(|| named("LOGNAME"))
+        .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+fn program() -> String {
+    let path = std::env::current_exe().ok();
+    let name = path.as_deref().and_then(|path| path.file_name());
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_there_and_back() {
+        let owner = Owner::this_process().with_id("job \"7\"\n").with_program("backup");
+        let line = owner.to_line();
+        assert!(!line.contains(&b'\n'));
+        assert_eq!(Owner::from_line(&line), Some(owner));
+    }
+
+    #[test]
+    fn strangers_data_is_no_owner() {
+        for data in [&b""[..], b"0", b"unlock", b"10.0.0.1", b"\xff\xfe", b"{\"host\":1}"] {
+            assert_eq!(Owner::from_line(data), None);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The blocking face, for programs without an asynchronous runtime.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::servers::{Ours, Single, TICK, apache};
+use common::{LONG, Resource, again, path};
+use zooky::blocking::{Client, Guard, Lock, RwLock};
+use zooky::{Error, GuardState};
+use zooky_testkit::Mode;
+
+#[test]
+fn ours_threads_exclude_each_other() {
+    threads_exclude_each_other(&Ours::start(TICK).hosts());
+}
+
+#[test]
+fn apache_threads_exclude_each_other() {
+    let server = apache(TICK);
+    threads_exclude_each_other(&server.hosts());
+}
+
+fn threads_exclude_each_other(hosts: &str) {
+    let (path, resource) = (path("threads"), Resource::new());
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (path, register) = (&path, &resource.register);
+            scope.spawn(move || {
+                let client = Client::connect(hosts).unwrap();
+                let lock = Lock::new(&client, path).unwrap();
+                for round in 0..8 {
+                    let guard = lock.acquire_timeout(LONG).unwrap();
+                    let token = guard.fencing_token().as_u128();
+                    register.enter(token, Mode::Write, &n.to_string()).unwrap().write().unwrap();
+                    if round % 2 == 0 {
+                        guard.release().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    resource.assert_exclusive(32);
+}
+
+#[test]
+fn ours_the_blocking_face_does_what_the_other_does() {
+    let server = Ours::start(TICK);
+    let (one, two) = (Client::connect(&server.hosts()).unwrap(), Client::connect(&server.hosts()).unwrap());
+    let path = path("basics");
+    let (first, second) = (Lock::new(&one, &path).unwrap(), Lock::new(&two, &path).unwrap());
+    let guard = first.acquire().unwrap();
+    assert_eq!((guard.state(), guard.is_held()), (GuardState::Held, true));
+    assert!(!guard.wait_lost(Duration::from_millis(20)).unwrap());
+    assert!(second.try_acquire().unwrap().is_none());
+    assert!(second.acquire_timeout(Duration::from_millis(50)).unwrap_err().is_timeout());
+    guard.release().unwrap();
+    second.try_acquire().unwrap().expect("it is free").release().unwrap();
+
+    let (first, second) = (RwLock::new(&one, &path).unwrap(), RwLock::new(&two, &path).unwrap());
+    let readers: [Guard; 2] = [first.read().unwrap(), second.read_timeout(LONG).unwrap()];
+    assert!(first.try_write().unwrap().is_none());
+    assert!(second.write_timeout(Duration::from_millis(50)).unwrap_err().is_timeout());
+    drop(readers);
+    let writer = first.write_timeout(LONG).unwrap();
+    assert!(second.try_read().unwrap().is_none());
+    writer.release().unwrap();
+    drop(first.write().unwrap());
+    second.read_timeout(LONG).unwrap().release().unwrap();
+}
+
+#[test]
+fn ours_a_thread_is_told_of_the_loss() {
+    let server = Ours::start(TICK);
+    let (one, two) = (Client::connect(&server.hosts()).unwrap(), Client::connect(&server.hosts()).unwrap());
+    let lock = Lock::new(&one, &path("told")).unwrap();
+    let guard = lock.acquire().unwrap();
+    let (told, hears) = mpsc::channel();
+    guard.on_lost(move || told.send(()).unwrap());
+    let session = two.asynchronous().current();
+    two.run(session.delete(guard.path(), -1)).unwrap().unwrap();
+    assert!(guard.wait_lost(LONG / 2).unwrap());
+    hears.recv_timeout(LONG / 2).unwrap();
+    assert_eq!(guard.state(), GuardState::Lost);
+    assert!(matches!(guard.release(), Err(Error::Lost { .. })));
+
+    // A release is no loss: the callback is dropped unused.
+    let guard = lock.acquire().unwrap();
+    let (told, hears) = mpsc::channel::<()>();
+    guard.on_lost(move || told.send(()).unwrap());
+    guard.release().unwrap();
+    assert_eq!(hears.recv_timeout(LONG / 2), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn ours_inside_a_runtime_it_refuses_to_block() {
+    let server = Ours::start(TICK);
+    let client = Client::connect(&server.hosts()).unwrap();
+    let lock = Lock::new(&client, &path("inside")).unwrap();
+    let guard = lock.acquire().unwrap();
+    let hosts = server.hosts();
+    common::run(LONG, async move {
+        assert!(matches!(Client::connect(&hosts), Err(Error::InsideRuntime)));
+        assert!(matches!(lock.acquire(), Err(Error::InsideRuntime)));
+        assert!(matches!(lock.try_acquire(), Err(Error::InsideRuntime)));
+        assert_eq!(guard.state(), GuardState::Held);
+        assert!(matches!(guard.release(), Err(Error::InsideRuntime)));
+        drop((lock, client));
+    });
+    // That guard was dropped all the same, and its client with it.
+    let client = Client::connect(&server.hosts()).unwrap();
+    Lock::new(&client, "/tests/inside-after").unwrap().acquire().unwrap().release().unwrap();
+}
+
+/// Not a test: a program that ends with a guard in its hands.
+#[test]
+fn child_program() {
+    let Some(args) = again::args() else { return };
+    let [hosts, path] = &args[..] else { panic!("{args:?}") };
+    let client = Client::connect(hosts).unwrap();
+    let _guard = Lock::new(&client, path).unwrap().acquire().unwrap();
+    again::say("holds");
+    assert_eq!(again::heard().next().unwrap().unwrap(), "end");
+}
+
+#[test]
+fn ours_a_program_that_ends_frees_its_lock_at_once() {
+    a_program_that_ends_frees_its_lock_at_once(&Ours::start(TICK).hosts());
+}
+
+#[test]
+fn apache_a_program_that_ends_frees_its_lock_at_once() {
+    let server = apache(TICK);
+    a_program_that_ends_frees_its_lock_at_once(&server.hosts());
+}
+
+fn a_program_that_ends_frees_its_lock_at_once(hosts: &str) {
+    let path = path("ends");
+    let mut child = again::spawn("child_program", &[hosts, &path]);
+    child.expect_line("holds", LONG);
+    let client = Client::connect(hosts).unwrap();
+    let lock = Lock::new(&client, &path).unwrap();
+    assert!(lock.try_acquire().unwrap().is_none());
+    child.send_line("end");
+    assert!(child.wait(LONG).success(), "{}", child.stderr());
+    lock.try_acquire().unwrap().expect("it is free at once").release().unwrap();
+}

@@ -1,0 +1,230 @@
+//! What the tests of the locks share: servers to run each scenario on, clients, and looking from outside.
+//!
+//! A scenario is an `async fn(hosts: String)`. [`backends!`] makes tests of it: on our own server in this process, on
+//! one Apache ZooKeeper and, where a third name is given, on an ensemble of three. Each test has its time limit, so
+//! that a bug fails it instead of hanging it.
+
+// Each test binary uses a part of this; and helpers of tests fail by panicking.
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod again;
+pub mod kazoo;
+pub mod proxy;
+pub mod servers;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use zooky::session::Session;
+use zooky::{Client, Lock, RwLock, SessionConfig};
+use zooky_testkit::{FencedRegister, RecordKind};
+
+/// Longer than anything takes that works; shorter than a test runner's patience.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Makes tests of a scenario: `backends!(scenario: ours_name, apache_name)`, or with a third name for the ensemble.
+#[macro_export]
+macro_rules! backends {
+    ($scenario:ident: $ours:ident, $apache:ident $(, $ensemble:ident)?) => {
+        #[test]
+        fn $ours() {
+            common::servers::on_ours($scenario);
+        }
+
+        #[test]
+        fn $apache() {
+            common::servers::on_apache($scenario);
+        }
+
+        $(#[test]
+        fn $ensemble() {
+            common::servers::on_ensemble($scenario);
+        })?
+    };
+}
+
+/// Runs a scenario to its end on a runtime of its own.
+///
+/// # Panics
+/// When it takes longer than `limit`.
+pub fn run<T>(limit: Duration, scenario: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(limit, scenario)
+            .await
+            .unwrap_or_else(|_| panic!("the scenario did not end within {limit:?}"))
+    })
+}
+
+/// Sessions with a timeout of 10 s: long enough that a busy machine loses none.
+pub fn config(hosts: &str) -> SessionConfig {
+    SessionConfig::new(hosts.parse().unwrap()).connect_timeout(Duration::from_secs(30))
+}
+
+pub async fn client(hosts: &str) -> Client {
+    Client::connect_with(config(hosts)).await.unwrap()
+}
+
+pub async fn client_with_timeout(hosts: &str, timeout: Duration) -> Client {
+    Client::connect_with(config(hosts).timeout(timeout)).await.unwrap()
+}
+
+/// A path that no other call in this process returns.
+pub fn path(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("/tests/{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits for something that has to be asked for.
+#[track_caller]
+pub fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let end = tokio::time::Instant::now() + LONG / 2;
+        loop {
+            let last = tokio::time::Instant::now() >= end;
+            if let Some(value) = probe().await {
+                return value;
+            }
+            assert!(!last, "waited in vain for {what} ({caller})");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Looks at a lock's directory from a session of its own.
+#[derive(Clone)]
+pub struct Observer {
+    pub session: Session,
+}
+
+impl Observer {
+    pub async fn new(hosts: &str) -> Observer {
+        Observer { session: Session::connect(config(hosts)).await.unwrap() }
+    }
+
+    /// The children, sorted by their number; none if there is no directory.
+    pub async fn children(&self, path: &str) -> Vec<String> {
+        let _ = self.session.sync(path).await;
+        let mut names = match self.session.children(path).await {
+            Ok(children) => children.names,
+            Err(zooky::session::Error::NoNode { .. }) => Vec::new(),
+            Err(fault) => panic!("{path}: {fault}"),
+        };
+        names.sort_by_key(|name| name[name.len().saturating_sub(10)..].to_owned());
+        names
+    }
+
+    /// Waits until the directory has this many children, and returns them.
+    #[track_caller]
+    pub fn count(&self, path: &str, count: usize) -> impl Future<Output = Vec<String>> {
+        let what = format!("{count} children of {path}");
+        let (observer, path) = (self.clone(), path.to_owned());
+        let wait = eventually("children", move || {
+            let (observer, path) = (observer.clone(), path.clone());
+            async move { Some(observer.children(&path).await).filter(|names| names.len() == count) }
+        });
+        async move {
+            tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+        }
+    }
+
+    /// How often the directory's children have changed.
+    pub async fn changes(&self, path: &str) -> i32 {
+        self.session.sync(path).await.unwrap();
+        self.session.exists(path).await.unwrap().expect("the directory exists").cversion
+    }
+
+    /// Makes a node and its parents, persistent.
+    pub async fn make(&self, path: &str) {
+        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        for end in ends {
+            let made = self.session.create(
+                &path[..end],
+                "",
+                zooky::session::CreateMode::PERSISTENT,
+                &zooky::Acl::open(),
+            );
+            match made.await {
+                Ok(_) | Err(zooky::session::Error::NodeExists { .. }) => {}
+                Err(fault) => panic!("{path}: {fault}"),
+            }
+        }
+    }
+}
+
+/// A fenced register in a directory of its own.
+pub struct Resource {
+    pub register: FencedRegister,
+    _directory: TempDir,
+}
+
+impl Resource {
+    pub fn new() -> Resource {
+        let directory = tempfile::tempdir().unwrap();
+        Resource { register: FencedRegister::open(directory.path().join("register")), _directory: directory }
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
+        self._directory.path().join("register")
+    }
+
+    /// The tokens of those who came in, in this order.
+    pub fn entered(&self) -> Vec<u128> {
+        let history = self.register.history();
+        history.iter().filter(|one| one.kind == RecordKind::Enter).map(|one| one.token).collect()
+    }
+
+    /// Nobody was inside beside a writer, and each token was larger than the one before it.
+    pub fn assert_exclusive(&self, entries: usize) {
+        assert_eq!(self.register.overlaps(), []);
+        let tokens = self.entered();
+        assert_eq!(tokens.len(), entries);
+        assert!(tokens.is_sorted_by(|a, b| a < b), "tokens do not grow: {tokens:x?}");
+    }
+}
+
+/// Polls `future` at most `polls` times, then drops it.
+pub async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    if polls == 0 {
+        return None;
+    }
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(move |cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            left -= 1;
+            if left == 0 { Poll::Ready(None) } else { Poll::Pending }
+        }
+    })
+    .await
+}
+
+/// Whom the waiters of a handle wait for, as its callback tells.
+pub type Waits = mpsc::UnboundedReceiver<zooky::inspect::Contender>;
+
+/// The same handle, telling whom it waits for.
+pub fn telling(lock: Lock) -> (Lock, Waits) {
+    let (sender, waits) = mpsc::unbounded_channel();
+    let told = move |contender: &zooky::inspect::Contender| {
+        let _ = sender.send(contender.clone());
+    };
+    (lock.on_wait(told), waits)
+}
+
+/// The same for a read/write lock.
+pub fn telling_rw(lock: RwLock) -> (RwLock, Waits) {
+    let (sender, waits) = mpsc::unbounded_channel();
+    let told = move |contender: &zooky::inspect::Contender| {
+        let _ = sender.send(contender.clone());
+    };
+    (lock.on_wait(told), waits)
+}

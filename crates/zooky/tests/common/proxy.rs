@@ -1,0 +1,230 @@
+//! A TCP proxy that understands ZooKeeper's frames well enough to record requests and to cut the connection at a
+//! chosen one: after the server has done it and before its answer comes back, or before it arrives there.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// The opcodes that tests look for.
+pub mod op {
+    pub const DELETE: i32 = 2;
+    pub const EXISTS: i32 = 3;
+    pub const GET_DATA: i32 = 4;
+    pub const GET_CHILDREN: i32 = 8;
+    pub const SYNC: i32 = 9;
+    pub const PING: i32 = 11;
+    pub const CREATE2: i32 = 15;
+    pub const SET_WATCHES: i32 = 101;
+}
+
+/// Where the next connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// A request with this opcode is thrown away.
+    Request(i32),
+    /// The answer to a request with this opcode is thrown away.
+    Reply(i32),
+}
+
+/// A proxy before one server. It ends with its runtime.
+pub struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: SocketAddr,
+    state: Mutex<State>,
+    /// While true, nobody is connected.
+    refusing: watch::Sender<bool>,
+    /// While true, the server's frames wait here.
+    withholding: watch::Sender<bool>,
+    /// How many requests have passed; wakes those who wait for one.
+    passed: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Vec<i32>,
+    cut: Option<Cut>,
+    cuts: usize,
+}
+
+impl Proxy {
+    pub async fn start(hosts: &str) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            upstream: hosts.parse().unwrap(),
+            state: Mutex::default(),
+            refusing: watch::Sender::new(false),
+            withholding: watch::Sender::new(false),
+            passed: watch::Sender::new(0),
+        });
+        let serving = shared.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(connection(client, serving.clone()));
+            }
+        });
+        Proxy { addr, shared }
+    }
+
+    /// Its connect string.
+    pub fn hosts(&self) -> String {
+        self.addr.to_string()
+    }
+
+    /// The opcodes of what the clients sent, without the connects and the signs of life, since the last
+    /// [`forget`](Proxy::forget).
+    pub fn requests(&self) -> Vec<i32> {
+        let state = self.shared.state();
+        state.requests.iter().copied().filter(|op| ![op::PING, op::SYNC].contains(op)).collect()
+    }
+
+    pub fn forget(&self) {
+        self.shared.state().requests.clear();
+    }
+
+    /// Waits until these requests have come by since the last [`forget`](Proxy::forget), these and no others.
+    pub async fn wait_for(&self, requests: &[i32]) {
+        let mut passed = self.shared.passed.subscribe();
+        while self.requests() != requests {
+            let seen = self.requests();
+            assert!(seen.len() <= requests.len(), "{seen:?} instead of {requests:?}");
+            passed.changed().await.unwrap();
+        }
+    }
+
+    /// Cuts the connection once, at the next such moment.
+    pub fn cut(&self, cut: Cut) {
+        self.shared.state().cut = Some(cut);
+    }
+
+    /// How often a connection was [cut](Proxy::cut).
+    pub fn cuts(&self) -> usize {
+        self.shared.state().cuts
+    }
+
+    /// Breaks all connections and takes no more, until [`admit`](Proxy::admit).
+    pub fn refuse(&self) {
+        self.shared.refusing.send_replace(true);
+    }
+
+    pub fn admit(&self) {
+        self.shared.refusing.send_replace(false);
+    }
+
+    /// Keeps back what the server says until [`deliver`](Proxy::deliver).
+    pub fn withhold(&self) {
+        self.shared.withholding.send_replace(true);
+    }
+
+    pub fn deliver(&self) {
+        self.shared.withholding.send_replace(false);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Whether a request may go on to the server; notes whose answer must not come back.
+    fn admit_request(&self, frame: &[u8], doomed: &Mutex<Option<i32>>) -> bool {
+        let (xid, op) = (word(frame, 0), word(frame, 4));
+        let mut state = self.state();
+        state.requests.push(op);
+        let admitted = match state.cut {
+            Some(Cut::Request(at)) if at == op => {
+                state.cut = None;
+                state.cuts += 1;
+                false
+            }
+            Some(Cut::Reply(at)) if at == op => {
+                state.cut = None;
+                *doomed.lock().unwrap() = Some(xid);
+                true
+            }
+            _ => true,
+        };
+        drop(state);
+        self.passed.send_modify(|count| *count += 1);
+        admitted
+    }
+}
+
+async fn connection(client: TcpStream, shared: Arc<Shared>) {
+    let mut refusing = shared.refusing.subscribe();
+    if *refusing.borrow_and_update() {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(shared.upstream).await else { return };
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    // The number of the request whose answer is thrown away.
+    let doomed = Mutex::new(None);
+    // Whichever ends first ends both.
+    tokio::select! {
+        _ = upward(from_client, to_server, &shared, &doomed) => {}
+        _ = downward(from_server, to_client, &shared, &doomed) => {}
+        _ = refusing.changed() => {}
+    }
+}
+
+async fn upward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    shared: &Shared,
+    doomed: &Mutex<Option<i32>>,
+) -> io::Result<()> {
+    let mut connected = false;
+    loop {
+        let frame = read_frame(&mut from).await?;
+        if connected && !shared.admit_request(&frame[4..], doomed) {
+            return Ok(());
+        }
+        connected = true;
+        to.write_all(&frame).await?;
+    }
+}
+
+async fn downward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    shared: &Shared,
+    doomed: &Mutex<Option<i32>>,
+) -> io::Result<()> {
+    let mut withholding = shared.withholding.subscribe();
+    let mut connected = false;
+    loop {
+        let frame = read_frame(&mut from).await?;
+        if connected && *doomed.lock().unwrap() == Some(word(&frame, 4)) {
+            shared.state().cuts += 1;
+            return Ok(());
+        }
+        connected = true;
+        let _ = withholding.wait_for(|withholding| !withholding).await;
+        to.write_all(&frame).await?;
+    }
+}
+
+/// One frame, its length in front.
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    from.read_exact(&mut frame).await?;
+    let length = usize::try_from(word(&frame, 0)).map_err(io::Error::other)?;
+    frame.resize(4 + length, 0);
+    from.read_exact(&mut frame[4..]).await?;
+    Ok(frame)
+}
+
+fn word(bytes: &[u8], at: usize) -> i32 {
+    bytes.get(at..at + 4).map_or(0, |word| i32::from_be_bytes(word.try_into().unwrap()))
+}

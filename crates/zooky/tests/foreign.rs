@@ -1,0 +1,149 @@
+//! Directories that hold what our contenders would not exclude, or must not touch.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Observer, client, config, path};
+use zooky::session::{CreateMode, Error as SessionError};
+use zooky::{Acl, Client, Dialect, Error, Lock, RwLock};
+
+const HEX: &str = "0123456789abcdef0123456789abcdef";
+const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+/// The names that other clients give their contenders.
+fn foreign_names() -> Vec<(String, Dialect)> {
+    use Dialect::*;
+    vec![
+        (HEX.to_owned(), KazooSemaphore),
+        (format!("_c_{UUID}-lock-0000000003"), Curator),
+        (format!("_c_{UUID}-__READ__0000000003"), Curator),
+        (format!("_c_{UUID}-__WRIT__0000000003"), Curator),
+        (format!("{HEX}-lock--0000000003"), Zktools),
+        (format!("{HEX}-read--0000000003"), Zktools),
+        (format!("{HEX}-write--0000000003"), Zktools),
+        (format!("{HEX}-lock-0000000003"), Zktools),
+        ("x-72057594037927936-0000000003".to_owned(), ZooKeeper),
+        ("x-0100000000000abc-0000000003".to_owned(), ZooKeeper),
+        (format!("_c_{HEX}-lock-0000000003"), Go),
+        (format!("_c_{UUID}-mine-0000000003"), RustClient),
+        (format!("lock-{HEX}-0000000003"), Aiozk),
+    ]
+}
+
+backends!(foreign_contenders_are_refused_by_name: ours_foreign_contenders_are_refused_by_name, apache_foreign_contenders_are_refused_by_name);
+
+async fn foreign_contenders_are_refused_by_name(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    for (name, dialect) in foreign_names() {
+        let path = path("foreign");
+        observer.make(&format!("{path}/{name}")).await;
+        let is_foreign = |fault: Error| match fault {
+            Error::ForeignContender { path: at, child, dialect: of } => {
+                assert_eq!((at, &child, of), (path.clone(), &name, dialect), "{name}");
+            }
+            fault => panic!("{name}: {fault}"),
+        };
+        let lock = Lock::new(&client, &path).unwrap();
+        let rw = RwLock::new(&client, &path).unwrap();
+        is_foreign(lock.acquire().await.unwrap_err());
+        is_foreign(rw.read().await.unwrap_err());
+        client.session().await.unwrap().sync("/").await.unwrap();
+        assert_eq!(observer.count(&path, 1).await, [name.clone()]);
+
+        // A try sees it before it creates anything.
+        let changes = observer.changes(&path).await;
+        is_foreign(lock.try_acquire().await.unwrap_err());
+        is_foreign(rw.try_read().await.unwrap_err());
+        assert_eq!(observer.changes(&path).await, changes);
+
+        let guard = lock.clone().allow_foreign(true).acquire().await.unwrap();
+        observer.count(&path, 2).await;
+        guard.release().await.unwrap();
+    }
+}
+
+backends!(unknown_children_are_refused: ours_unknown_children_are_refused, apache_unknown_children_are_refused);
+
+async fn unknown_children_are_refused(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    for name in ["config", "lock-1", "_c_x-lock-0000000001"] {
+        let path = path("unknown");
+        observer.make(&format!("{path}/{name}")).await;
+        let lock = Lock::new(&client, &path).unwrap();
+        for fault in [lock.acquire().await.unwrap_err(), lock.try_acquire().await.unwrap_err()] {
+            assert!(
+                matches!(&fault, Error::UnknownChild { path: at, child } if *at == path && child == name),
+                "{fault}"
+            );
+        }
+        client.session().await.unwrap().sync("/").await.unwrap();
+        assert_eq!(observer.count(&path, 1).await, [name]);
+        lock.allow_foreign(true).acquire().await.unwrap().release().await.unwrap();
+    }
+}
+
+backends!(an_acl_keeps_others_out: ours_an_acl_keeps_others_out, apache_an_acl_keeps_others_out);
+
+async fn an_acl_keeps_others_out(hosts: String) {
+    let path = path("acl").replacen("/tests", "/tests-acl", 1);
+    let alice = Client::connect_with(config(&hosts).auth("digest", "alice:secret")).await.unwrap();
+    let lock = Lock::new(&alice, &path).unwrap().with_acl(Acl::creator_all());
+    let guard = lock.acquire().await.unwrap();
+    let session = alice.session().await.unwrap();
+    let (acl, _) = session.acl(guard.path()).await.unwrap();
+    assert_eq!((acl.len(), acl[0].id.scheme.as_str()), (1, "digest"));
+
+    let denied = |fault: Error| match fault {
+        Error::Session(SessionError::NoAuth { path: at }) => assert!(at.starts_with(&path), "{at}"),
+        fault => panic!("{fault}"),
+    };
+    for mallory in [config(&hosts), config(&hosts).auth("digest", "mallory:guess")] {
+        let mallory = Client::connect_with(mallory).await.unwrap();
+        let lock = Lock::new(&mallory, &path).unwrap();
+        denied(lock.acquire().await.unwrap_err());
+        denied(lock.try_acquire().await.unwrap_err());
+        let delete = mallory.session().await.unwrap().delete(guard.path(), -1).await;
+        assert!(matches!(delete, Err(SessionError::NoAuth { .. })), "{delete:?}");
+    }
+    assert_eq!(session.children(&path).await.unwrap().names.len(), 1);
+    assert!(guard.is_held());
+    guard.release().await.unwrap();
+    assert_eq!(session.children(&path).await.unwrap().names, [""; 0]);
+    // The same identity on another session is let in.
+    let again = Client::connect_with(config(&hosts).auth("digest", "alice:secret")).await.unwrap();
+    let lock = Lock::new(&again, &path).unwrap().with_acl(Acl::creator_all());
+    lock.acquire().await.unwrap().release().await.unwrap();
+}
+
+backends!(only_contenders_may_be_listed_but_not_made: ours_a_directory_without_the_right_to_create, apache_a_directory_without_the_right_to_create);
+
+/// May list, may not create: a try on a free lock fails after its look, and leaves nothing.
+async fn only_contenders_may_be_listed_but_not_made(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    let path = path("read-only");
+    observer.make(&path).await;
+    let read_only = [Acl::new(zooky::session::perms::READ | zooky::session::perms::ADMIN, "world", "anyone")];
+    observer.session.set_acl(&path, &read_only, -1).await.unwrap();
+    let lock = Lock::new(&client, &path).unwrap();
+    for fault in [lock.acquire().await.unwrap_err(), lock.try_acquire().await.unwrap_err()] {
+        assert!(matches!(&fault, Error::Session(SessionError::NoAuth { .. })), "{fault}");
+    }
+    observer.session.set_acl(&path, &Acl::open(), -1).await.unwrap();
+    assert!(observer.children(&path).await.is_empty());
+    lock.acquire().await.unwrap().release().await.unwrap();
+}
+
+backends!(a_lock_below_an_ephemeral_is_refused: ours_a_lock_below_an_ephemeral_is_refused, apache_a_lock_below_an_ephemeral_is_refused);
+
+async fn a_lock_below_an_ephemeral_is_refused(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let parent = path("ephemeral");
+    observer.make("/tests").await;
+    observer.session.create(&parent, "", CreateMode::EPHEMERAL, &Acl::open()).await.unwrap();
+    let lock = Lock::new(&client(&hosts).await, &parent).unwrap();
+    let fault = lock.acquire().await.unwrap_err();
+    assert!(matches!(fault, Error::Session(SessionError::NoChildrenForEphemerals { .. })), "{fault}");
+}

@@ -1,0 +1,225 @@
+//! What passes over the wire, and connections that break at the worst moments: a proxy stands between.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::proxy::{Cut, Proxy, op};
+use common::{LONG, Observer, client, client_with_timeout, eventually, path, telling};
+use zooky::session::State;
+use zooky::{GuardState, Lock};
+
+backends!(a_free_lock_costs_one_round_trip: ours_a_free_lock_costs_one_round_trip, apache_a_free_lock_costs_one_round_trip);
+
+async fn a_free_lock_costs_one_round_trip(hosts: String) {
+    let path = path("round-trip");
+    let observer = Observer::new(&hosts).await;
+    observer.make(&path).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    let lock = Lock::new(&client, &path).unwrap();
+    for _ in 0..5 {
+        // Both requests leave before any answer comes.
+        proxy.withhold();
+        proxy.forget();
+        let acquiring = tokio::spawn({
+            let lock = lock.clone();
+            async move { lock.acquire().await.unwrap() }
+        });
+        proxy.wait_for(&[op::CREATE2, op::GET_CHILDREN]).await;
+        assert!(!acquiring.is_finished());
+        proxy.deliver();
+        let guard = acquiring.await.unwrap();
+        // A guard looks after its own node once it has been held for a while; that is not waited for.
+        let seen = proxy.requests();
+        assert_eq!(seen.iter().filter(|&&op| op != op::GET_DATA).count(), 2, "{seen:?}");
+
+        // A release is one request, and its answer is waited for.
+        proxy.withhold();
+        proxy.forget();
+        let releasing = tokio::spawn(guard.release());
+        eventually("the deletion", || async { proxy.requests().contains(&op::DELETE).then_some(()) }).await;
+        assert!(!releasing.is_finished());
+        proxy.deliver();
+        releasing.await.unwrap().unwrap();
+        let seen = proxy.requests();
+        assert_eq!(seen.iter().filter(|&&op| op != op::GET_DATA).count(), 1, "{seen:?}");
+
+        // Dropping sends the same and does not wait.
+        let guard = lock.acquire().await.unwrap();
+        proxy.withhold();
+        proxy.forget();
+        drop(guard);
+        eventually("the deletion", || async { proxy.requests().contains(&op::DELETE).then_some(()) }).await;
+        proxy.deliver();
+        observer.count(&path, 0).await;
+        let seen = proxy.requests();
+        assert_eq!(seen.iter().filter(|&&op| op != op::GET_DATA).count(), 1, "{seen:?}");
+    }
+}
+
+backends!(a_try_on_a_held_lock_is_one_read: ours_a_try_on_a_held_lock_is_one_read, apache_a_try_on_a_held_lock_is_one_read);
+
+async fn a_try_on_a_held_lock_is_one_read(hosts: String) {
+    let path = path("try-reads");
+    let holder = Lock::new(&client(&hosts).await, &path).unwrap().acquire().await.unwrap();
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    proxy.forget();
+    assert!(Lock::new(&client, &path).unwrap().try_acquire().await.unwrap().is_none());
+    assert_eq!(proxy.requests(), [op::GET_CHILDREN]);
+    holder.release().await.unwrap();
+}
+
+backends!(a_create_whose_answer_is_lost_makes_one_contender: ours_a_create_whose_answer_is_lost, apache_a_create_whose_answer_is_lost);
+
+async fn a_create_whose_answer_is_lost_makes_one_contender(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    let cuts = [
+        Cut::Reply(op::CREATE2),
+        Cut::Request(op::CREATE2),
+        Cut::Reply(op::GET_CHILDREN),
+        Cut::Request(op::GET_CHILDREN),
+    ];
+    for (n, cut) in cuts.into_iter().enumerate() {
+        let path = path("lost-answer");
+        observer.make(&path).await;
+        proxy.cut(cut);
+        let guard = Lock::new(&client, &path).unwrap().acquire().await.unwrap();
+        assert_eq!(proxy.cuts(), n + 1, "{cut:?}");
+        let children = observer.children(&path).await;
+        let [only] = &children[..] else { panic!("{cut:?}: {children:?}") };
+        assert_eq!(guard.path(), format!("{path}/{only}"));
+        assert_ne!(guard.state(), GuardState::Lost);
+        let stat = observer.session.exists(guard.path()).await.unwrap().unwrap();
+        assert_eq!(u64::try_from(stat.czxid).unwrap(), guard.fencing_token().czxid());
+        guard.release().await.unwrap();
+        assert!(observer.children(&path).await.is_empty());
+    }
+}
+
+backends!(a_cancelled_create_whose_answer_is_lost_leaves_nothing: ours_a_cancelled_create_whose_answer_is_lost, apache_a_cancelled_create_whose_answer_is_lost);
+
+async fn a_cancelled_create_whose_answer_is_lost_leaves_nothing(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    for cut in [Cut::Reply(op::CREATE2), Cut::Request(op::CREATE2)] {
+        let path = path("cancelled");
+        observer.make(&path).await;
+        proxy.forget();
+        proxy.cut(cut);
+        // Created or thrown away, and before it could know, it is cancelled.
+        let lock = Lock::new(&client, &path).unwrap();
+        let acquiring = tokio::spawn(async move { lock.acquire().await });
+        eventually("the create", || async { proxy.requests().contains(&op::CREATE2).then_some(()) }).await;
+        acquiring.abort();
+        let _ = acquiring.await;
+        // The cleaning up goes behind the reconnect; a request of ours goes behind its first one.
+        let session = client.session().await.unwrap();
+        eventually("the session", || async { session.sync("/").await.ok() }).await;
+        observer.count(&path, 0).await;
+    }
+}
+
+backends!(a_release_whose_answer_is_lost_is_a_release: ours_a_release_whose_answer_is_lost, apache_a_release_whose_answer_is_lost);
+
+async fn a_release_whose_answer_is_lost_is_a_release(hosts: String) {
+    let path = path("lost-release");
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    let lock = Lock::new(&client, &path).unwrap();
+    for (n, cut) in [Cut::Reply(op::DELETE), Cut::Request(op::DELETE)].into_iter().enumerate() {
+        let guard = lock.acquire().await.unwrap();
+        proxy.cut(cut);
+        guard.release().await.unwrap();
+        assert_eq!(proxy.cuts(), 2 * n + 1);
+        assert!(observer.children(&path).await.is_empty());
+
+        let guard = lock.acquire().await.unwrap();
+        proxy.cut(cut);
+        drop(guard);
+        observer.count(&path, 0).await;
+        eventually("the cut", || async { (proxy.cuts() == 2 * n + 2).then_some(()) }).await;
+    }
+}
+
+backends!(a_release_during_a_disconnect_strands_no_node: ours_a_release_during_a_disconnect, apache_a_release_during_a_disconnect);
+
+async fn a_release_during_a_disconnect_strands_no_node(hosts: String) {
+    let path = path("disconnected-release");
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    let lock = Lock::new(&client, &path).unwrap();
+    for waits in [true, false] {
+        let guard = lock.acquire().await.unwrap();
+        proxy.refuse();
+        let session = client.current();
+        eventually("the disconnect", || async { (session.state() == State::Suspended).then_some(()) }).await;
+        assert_eq!(guard.state(), GuardState::Suspect);
+        let releasing = waits.then_some(guard).map(|guard| tokio::spawn(guard.release()));
+        assert_eq!(observer.children(&path).await.len(), 1);
+        proxy.admit();
+        if let Some(releasing) = releasing {
+            releasing.await.unwrap().unwrap();
+        }
+        observer.count(&path, 0).await;
+        assert_eq!(client.current().id(), session.id(), "the session goes on");
+    }
+}
+
+backends!(a_waiter_looks_again_after_a_disconnect: ours_a_waiter_looks_again_after_a_disconnect, apache_a_waiter_looks_again_after_a_disconnect);
+
+async fn a_waiter_looks_again_after_a_disconnect(hosts: String) {
+    let path = path("re-list");
+    let proxy = Proxy::start(&hosts).await;
+    let (direct, through) = (client(&hosts).await, client(&proxy.hosts()).await);
+    let holder = Lock::new(&direct, &path).unwrap().acquire().await.unwrap();
+    let (lock, mut waits) = telling(Lock::new(&through, &path).unwrap());
+    let waiting = tokio::spawn(async move { lock.acquire().await.unwrap() });
+    assert_eq!(waits.recv().await.unwrap().path, holder.path());
+
+    proxy.refuse();
+    let session = through.current();
+    eventually("the disconnect", || async { (session.state() == State::Suspended).then_some(()) }).await;
+    holder.release().await.unwrap();
+    proxy.admit();
+    let guard = tokio::time::timeout(LONG / 2, waiting).await.expect("it is served").unwrap();
+    assert_eq!(through.current().id(), session.id(), "the session goes on");
+    guard.release().await.unwrap();
+}
+
+backends!(a_waiter_whose_session_is_lost_joins_again: ours_a_waiter_whose_session_is_lost_joins_again, apache_a_waiter_whose_session_is_lost_joins_again);
+
+async fn a_waiter_whose_session_is_lost_joins_again(hosts: String) {
+    let path = path("join-again");
+    let proxy = Proxy::start(&hosts).await;
+    let observer = Observer::new(&hosts).await;
+    let direct = client(&hosts).await;
+    let through = client_with_timeout(&proxy.hosts(), Duration::from_secs(2)).await;
+    let holder = Lock::new(&direct, &path).unwrap().acquire().await.unwrap();
+    let (lock, mut waits) = telling(Lock::new(&through, &path).unwrap());
+    let waiting = tokio::spawn(async move { lock.acquire().await.unwrap() });
+    waits.recv().await.unwrap();
+    let [_, old] = &observer.count(&path, 2).await[..] else { panic!() };
+    let lost = through.current();
+
+    proxy.refuse();
+    lost.lost().await;
+    observer.count(&path, 1).await;
+    proxy.admit();
+    let [_, new] = &observer.count(&path, 2).await[..] else { panic!() };
+    assert_ne!(old, new);
+    assert_ne!(old[..32], new[..32], "a new session makes a new name");
+    assert!(!waiting.is_finished());
+    holder.release().await.unwrap();
+    let guard = waiting.await.unwrap();
+    assert_ne!(through.current().id(), lost.id());
+    assert_eq!(guard.path(), format!("{path}/{new}"));
+    guard.release().await.unwrap();
+}
