@@ -5,8 +5,7 @@ use crate::exit::Failure;
 use crate::locks;
 use serde::Serialize;
 use std::io::Write;
-use zooky::Contender;
-use zooky::inspect::{LockSummary, LockView};
+use zooky::inspect::{Contender, LockSummary};
 
 /// One lock in `zooky list --json`.
 #[derive(Debug, Serialize)]
@@ -34,7 +33,8 @@ pub(crate) struct Member {
     node: String,
     holding: bool,
     mode: &'static str,
-    sequence: i64,
+    dialect: String,
+    sequence: Option<i64>,
     session: String,
     since_ms: i64,
     owner: Option<Owner>,
@@ -57,23 +57,21 @@ impl From<&LockSummary> for Lock {
         Lock {
             name: lock.name.clone(),
             path: lock.path.clone(),
-            status: locks::status(lock.status),
+            status: locks::status(lock.is_locked()),
             mode: lock.holders.first().map(|one| locks::mode(one.mode)),
             holders: lock.holders.iter().map(Member::from).collect(),
             waiters: lock.waiters,
-            since_ms: lock.since_ms,
+            since_ms: lock.holders.iter().map(Contender::since_ms).min(),
         }
     }
 }
 
-impl From<&LockView> for View {
-    fn from(view: &LockView) -> View {
-        let locked = view.contenders.iter().any(|one| one.holding);
-        View {
-            path: view.path.clone(),
-            status: if locked { "Locked" } else { "Free" },
-            contenders: view.contenders.iter().map(Member::from).collect(),
-        }
+impl View {
+    /// The lock at `path` with its contenders, in their order.
+    pub(crate) fn new(path: &str, contenders: &[Contender]) -> View {
+        let locked = contenders.iter().any(|one| one.holding == Some(true));
+        let contenders = contenders.iter().map(Member::from).collect();
+        View { path: path.to_string(), status: locks::status(locked), contenders }
     }
 }
 
@@ -88,13 +86,14 @@ impl From<&Contender> for Member {
         });
         Member {
             node: contender.name.clone(),
-            holding: contender.holding,
+            holding: contender.holding == Some(true),
             mode: locks::mode(contender.mode),
+            dialect: contender.dialect.to_string(),
             sequence: contender.sequence,
-            session: format!("0x{:x}", contender.session),
-            since_ms: locks::since_ms(contender),
+            session: format!("0x{:x}", contender.session()),
+            since_ms: contender.since_ms(),
             owner,
-            data: String::from_utf8_lossy(&contender.raw_data).into_owned(),
+            data: String::from_utf8_lossy(&contender.data).into_owned(),
             czxid: contender.stat.czxid,
         }
     }

@@ -3,8 +3,11 @@
 use crate::config::{Config, Servers};
 use crate::embedded;
 use crate::exit::{self, Failure};
+use crate::table;
 use std::time::Duration;
-use zooky::{Client, Contender, Error, ServerList, SessionConfig, SessionError};
+use zooky::inspect::Contender;
+use zooky::session::{ConnectError, Error as SessionError, ServerList};
+use zooky::{Client, Error, Mode, SessionConfig};
 
 /// How long servers are looked for, at most: one that is just starting is worth a moment.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -20,7 +23,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
         Servers::Named(servers) => (servers, None),
         Servers::Default(address) => (address, Some(embedded::ensure(address).await?)),
     };
-    let list: ServerList = servers.parse().map_err(|error| Failure::new(exit::USAGE, error))?;
+    let list: ServerList = servers.parse().map_err(|error| failure(&Error::Servers(error)))?;
     // Whoever wants short sessions does not want to look for a server any longer.
     let patience = config.session_timeout.min(CONNECTING);
     let session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
@@ -38,10 +41,16 @@ pub(crate) async fn close(client: Client) {
 
 /// The library's error as ours.
 pub(crate) fn failure(error: &Error) -> Failure {
-    use zooky::SessionError as Session;
     let code = match error {
-        Error::Session(Session::BadPath(_)) => exit::DATA,
-        Error::Session(Session::NoAuth { .. } | Session::AuthFailed) => exit::DENIED,
+        Error::Path { .. } | Error::Session(SessionError::BadPath(_)) => exit::DATA,
+        Error::ForeignContender { .. } | Error::UnknownChild { .. } | Error::SequenceExhausted { .. } => {
+            exit::DATA
+        }
+        Error::Servers(_) => exit::USAGE,
+        Error::Connect(ConnectError::AuthFailed) => exit::DENIED,
+        Error::Connect(ConnectError::Local { .. }) => exit::OS,
+        Error::Session(SessionError::NoAuth { .. } | SessionError::AuthFailed) => exit::DENIED,
+        Error::Lost { .. } => exit::LOST,
         _ => exit::UNAVAILABLE,
     };
     Failure::new(code, error)
@@ -54,36 +63,26 @@ pub(crate) fn is_missing(error: &Error) -> bool {
 
 /// Who stands behind a contender: `pid 4711 (user@host, program)` as far as it says so itself.
 pub(crate) fn describe(contender: &Contender) -> String {
-    match &contender.owner {
-        Some(owner) => {
-            let text = format!("pid {} ({}@{}, {})", owner.pid, owner.user, owner.host, owner.program);
-            crate::table::printable(&text)
-        }
+    let text = match &contender.owner {
+        Some(owner) => format!("pid {} ({}@{}, {})", owner.pid, owner.user, owner.host, owner.program),
         None => {
-            let data = String::from_utf8_lossy(&contender.raw_data);
-            let named = if data.is_empty() { String::new() } else { format!(" ({data})") };
-            crate::table::printable(&format!("session 0x{:x}{named}", contender.session))
+            let data = String::from_utf8_lossy(&contender.data);
+            let named = if data.is_empty() { String::new() } else { format!(", {data:?}") };
+            format!("{} session 0x{:x}{named}", contender.dialect, contender.session())
         }
-    }
-}
-
-/// Since when a contender is there, in milliseconds since 1970: by its own account, else the server's.
-pub(crate) fn since_ms(contender: &Contender) -> i64 {
-    contender.owner.as_ref().map_or(contender.stat.ctime_ms, |owner| owner.since_ms)
+    };
+    table::printable(&text)
 }
 
 /// A lock's status, in zktools' words.
-pub(crate) fn status(status: zooky::inspect::Status) -> &'static str {
-    match status {
-        zooky::inspect::Status::Locked => "Locked",
-        zooky::inspect::Status::Free => "Free",
-    }
+pub(crate) fn status(locked: bool) -> &'static str {
+    if locked { "Locked" } else { "Free" }
 }
 
-/// A contender's mode: whom it shares the lock with.
-pub(crate) fn mode(mode: zooky::Mode) -> &'static str {
+/// A contender's mode: whether it shares the lock.
+pub(crate) fn mode(mode: Mode) -> &'static str {
     match mode {
-        zooky::Mode::Read => "shared",
-        _ => "exclusive",
+        Mode::Exclusive => "exclusive",
+        Mode::Shared => "shared",
     }
 }

@@ -5,54 +5,38 @@ use crate::locks::describe;
 use crate::time;
 use std::time::Duration;
 use tokio::sync::watch;
-use zooky::Contender;
+use zooky::Client;
+use zooky::inspect::{Contender, holders};
 
 /// Shorter waits are not worth a line in cron's mail.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often we look whether the holder is another one, when the one right before us in the queue is still there.
+/// Watching the holder would wake every waiter at each release.
+const LOOK: Duration = Duration::from_secs(5);
 
-/// The sending half goes into the lock's callback.
-pub(crate) fn channel() -> (watch::Sender<Option<Ahead>>, watch::Receiver<Option<Ahead>>) {
-    watch::channel(None)
-}
-
-/// The one we wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ahead {
-    node: String,
-    holding: bool,
-    who: String,
-    since_ms: i64,
-}
-
-impl From<&Contender> for Ahead {
-    fn from(contender: &Contender) -> Ahead {
-        let since_ms = crate::locks::since_ms(contender);
-        let who = describe(contender);
-        Ahead { node: contender.path.clone(), holding: contender.holding, who, since_ms }
-    }
-}
-
-/// Writes a line after a second, and another one whenever somebody else is in our way. Never ends; dropped when
-/// the wait is over.
-pub(crate) async fn tell(name: &str, mut ahead: watch::Receiver<Option<Ahead>>) {
+/// Writes a line after a second, and another one whenever somebody else holds the lock. `changes` counts the times
+/// that we wait for another contender. Never ends; dropped when the wait is over.
+pub(crate) async fn tell(client: &Client, path: &str, mut changes: watch::Receiver<u64>) {
     tokio::time::sleep(PATIENCE).await;
+    let mut told = None;
     loop {
-        let line = match &*ahead.borrow_and_update() {
-            Some(ahead) => {
-                let how = if ahead.holding { "held by" } else { "behind" };
-                let since = time::utc(ahead.since_ms);
-                let ago = time::ago(ahead.since_ms);
-                format!("waiting for {name}, {how} {} since {since} ({ago})", ahead.who)
-            }
-            None => format!("waiting for {name}"),
-        };
-        say(line);
-        let told = ahead.borrow().clone();
-        // The same one may be reported again; the line is for another.
-        let other =
-            ahead.wait_for(|now| now.as_ref().map(|one| &one.node) != told.as_ref().map(|one| &one.node));
-        if other.await.is_err() {
-            std::future::pending::<()>().await;
+        changes.borrow_and_update();
+        // Without an answer the wait itself goes on; there is only nothing to be told.
+        if let Ok(holders) = holders(client, path).await
+            && let Some(first) = holders.first()
+            && told.as_ref() != Some(&first.path)
+        {
+            say(line(path, first, holders.len() - 1));
+            told = Some(first.path.clone());
         }
+        // Whichever is first; the sender lives as long as the wait.
+        let _ = tokio::time::timeout(LOOK, changes.changed()).await;
     }
+}
+
+fn line(path: &str, holder: &Contender, others: usize) -> String {
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let since = holder.since_ms();
+    let (moment, ago) = (time::utc(since), time::ago(since));
+    format!("waiting for {path}, held by {}{more} since {moment} ({ago})", describe(holder))
 }

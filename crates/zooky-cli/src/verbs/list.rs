@@ -5,7 +5,7 @@ use crate::config::{Config, LOCKS, ZKTOOLS};
 use crate::exit::{self, Failure};
 use crate::table::Table;
 use crate::{json, locks, time};
-use zooky::inspect::{LockSummary, list};
+use zooky::inspect::{Contender, LockSummary, list};
 
 /// The width of the first column in zktools' table.
 const ZKTOOLS_WIDTH: usize = 35;
@@ -41,7 +41,7 @@ async fn collect(config: &Config, client: &zooky::Client) -> Result<Vec<LockSumm
 fn zktools_table(found: &[LockSummary]) -> Result<(), Failure> {
     let mut table = Table::with_widths(["LOCK", "STATUS"], [ZKTOOLS_WIDTH, 0]);
     for lock in found {
-        table.row([lock.name.clone(), locks::status(lock.status).to_string()]);
+        table.row([lock.name.clone(), locks::status(lock.is_locked()).to_string()]);
     }
     Ok(table.print(&mut std::io::stdout().lock())?)
 }
@@ -50,17 +50,18 @@ fn table(found: &[LockSummary]) -> Result<(), Failure> {
     let mut table = Table::new(["LOCK", "STATUS", "MODE", "HOLDER", "WAITERS", "SINCE"]);
     for lock in found {
         let first = lock.holders.first();
+        let since = lock.holders.iter().map(Contender::since_ms).min();
         let more = match lock.holders.len() {
             0 | 1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
         table.row([
             short(&lock.path),
-            locks::status(lock.status).to_string(),
+            locks::status(lock.is_locked()).to_string(),
             first.map_or("-", |one| locks::mode(one.mode)).to_string(),
             first.map_or("-".to_string(), |one| locks::describe(one) + &more),
             lock.waiters.to_string(),
-            lock.since_ms.map_or("-".to_string(), time::ago),
+            since.map_or("-".to_string(), time::ago),
         ]);
     }
     Ok(table.print(&mut std::io::stdout().lock())?)

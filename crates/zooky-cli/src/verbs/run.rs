@@ -8,10 +8,12 @@ use crate::run::child::Child;
 use crate::run::keeper::{Bark, Keeper};
 use crate::run::signals::{Arrived, Signals};
 use crate::run::waiting;
-use crate::time;
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use zooky::{Client, Error, Guard, GuardState, RwLock};
+use zooky::{Client, Error, Guard, GuardState, Owner, RwLock};
 
 /// Leftovers of the command that live longer than this are worth a line.
 const LEFTOVERS: Duration = Duration::from_secs(1);
@@ -41,19 +43,21 @@ async fn under_lock(
         signal = signals.end() => return Ok(killed_by(signal)),
     };
     let Some(guard) = guard else { return Ok(args.conflict_exit_code) };
-    let session = client.session().await.map_err(|error| failure(&error))?;
-    let held = Held { path, guard, timeout: session.timeout() };
+    let held = Held { path, timeout: guard.session_timeout(), guard };
     let code = held.run(args, signals).await;
-    release(held.guard).await;
-    code
+    let released = release(held.guard).await;
+    match code {
+        Ok(code) if code != exit::LOST => released.map(|()| code),
+        other => other,
+    }
 }
 
 /// None if it is held by another, and the user does not want to wait longer for it.
 async fn acquire(client: &Client, path: &str, args: &RunArgs) -> Result<Option<Guard>, Failure> {
-    let (tell, ahead) = waiting::channel();
-    let lock = RwLock::new(client, path).map_err(|error| failure(&error))?.on_wait(move |contender| {
-        tell.send_replace(Some(contender.into()));
-    });
+    let (tell, changes) = watch::channel(0_u64);
+    let lock = RwLock::new(client, path).map_err(|error| failure(&error))?;
+    let lock =
+        lock.with_owner(owner(&args.command[0])).on_wait(move |_| tell.send_modify(|changes| *changes += 1));
     let taken = async {
         if args.nonblock || args.wait.is_some_and(|wait| wait.is_zero()) {
             return if args.shared { lock.try_read().await } else { lock.try_write().await };
@@ -71,15 +75,25 @@ async fn acquire(client: &Client, path: &str, args: &RunArgs) -> Result<Option<G
     };
     tokio::select! {
         taken = taken => taken.map_err(|error| failure(&error)),
-        () = waiting::tell(path, ahead) => Ok(None),
+        () = waiting::tell(client, path, changes) => Ok(None),
     }
 }
 
+/// What others are shown: this process, and the command by its name only, as its arguments may be secret.
+fn owner(command: &OsString) -> Owner {
+    let name = Path::new(command).file_name().unwrap_or(command);
+    Owner::this_process().with_program(name.to_string_lossy())
+}
+
 /// Gives the lock back, with the library's own retries, for as long as it could still be ours.
-async fn release(guard: Guard) {
-    let left = Duration::from_nanos(guard.deadline().as_nanos().saturating_sub(time::boot_now_ns()));
-    // If that fails the session is closed next, which frees it too, or it has timed out.
-    let _ = timeout(left.max(Duration::from_millis(100)), guard.release()).await;
+async fn release(guard: Guard) -> Result<(), Failure> {
+    let left = guard.deadline().remaining();
+    match timeout(left.max(Duration::from_millis(100)), guard.release()).await {
+        // Somebody deleted our node while the command ran.
+        Ok(Err(error @ Error::Lost { .. })) => Err(failure(&error)),
+        // Else the session is closed next, which frees the lock too, or it times out.
+        _ => Ok(()),
+    }
 }
 
 fn killed_by(signal: rustix::process::Signal) -> u8 {

@@ -5,8 +5,8 @@ use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::table::Table;
 use crate::{json, locks, time};
-use zooky::Contender;
-use zooky::inspect::{LockView, show};
+use zooky::inspect::{Contender, show};
+use zooky::{Client, Error, RwLock};
 
 /// The widths of the first columns in zktools' table.
 const ZKTOOLS_WIDTHS: [usize; 3] = [17, 10, 0];
@@ -15,14 +15,14 @@ const ZKTOOLS_WIDTHS: [usize; 3] = [17, 10, 0];
 pub(crate) async fn main(config: &Config, args: &ShowArgs) -> Result<u8, Failure> {
     let path = config.lock_path(&args.name);
     let client = locks::connect(config).await?;
-    let view = show(&client, &path).await;
+    let view = look(&client, &path).await;
     locks::close(client).await;
     let view = view.map_err(|error| match locks::is_missing(&error) {
         true => Failure::new(exit::NO, format!("there is no lock {path}")),
         false => locks::failure(&error),
     })?;
     if args.json {
-        json::print(&json::View::from(&view))?;
+        json::print(&json::View::new(&path, &view))?;
     } else if config.lock_root.is_some() {
         zktools_table(&view)?;
     } else {
@@ -31,25 +31,31 @@ pub(crate) async fn main(config: &Config, args: &ShowArgs) -> Result<u8, Failure
     Ok(exit::OK)
 }
 
-fn table(view: &LockView) -> Result<(), Failure> {
+async fn look(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
+    // Whatever is no path of a lock is refused here, with the reason.
+    RwLock::new(client, path)?;
+    show(client, path).await
+}
+
+fn table(contenders: &[Contender]) -> Result<(), Failure> {
     let mut table = Table::new(["LOCK HOLDER", "STATUS", "MODE", "OWNER", "SINCE"]);
-    for contender in &view.contenders {
+    for contender in contenders {
         table.row([
             contender.name.clone(),
-            if contender.holding { "holds" } else { "waits" }.to_string(),
+            if contender.holding == Some(true) { "holds" } else { "waits" }.to_string(),
             locks::mode(contender.mode).to_string(),
             locks::describe(contender),
-            time::ago(locks::since_ms(contender)),
+            time::ago(contender.since_ms()),
         ]);
     }
     Ok(table.print(&mut std::io::stdout().lock())?)
 }
 
 /// What zktools' `zooky show` prints: INFO is the node's stat as Python shows a dictionary.
-fn zktools_table(view: &LockView) -> Result<(), Failure> {
+fn zktools_table(contenders: &[Contender]) -> Result<(), Failure> {
     let mut table = Table::with_widths(["LOCK HOLDER", "DATA", "INFO"], ZKTOOLS_WIDTHS);
-    for contender in &view.contenders {
-        let data = String::from_utf8_lossy(&contender.raw_data).into_owned();
+    for contender in contenders {
+        let data = String::from_utf8_lossy(&contender.data).into_owned();
         table.row([contender.name.clone(), data, info(contender, time::wall_now_ms())]);
     }
     Ok(table.print(&mut std::io::stdout().lock())?)
