@@ -1,5 +1,7 @@
 //! Whatever is wrong is one clear line and a code that says what kind of thing it is.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Server, run, zooky};
@@ -46,14 +48,20 @@ fn bad_lock_names_are_65() {
 #[test]
 fn servers_that_cannot_be_reached_are_named() {
     let nobody = format!("127.0.0.1:{}", free_port());
-    for hosts in [nobody.as_str(), "no-such-host.invalid:2181"] {
-        for verb in [&["list"][..], &["show", "x"], &["run", "x", "--", "true"], &["demo"]] {
-            let (code, out, errors) = run(&mut common::named(hosts, verb));
-            assert_eq!((code, out.as_str()), (69, ""), "{hosts} {verb:?}: {errors}");
-            assert_eq!(errors.lines().count(), 1, "{errors}");
-            assert!(errors.starts_with("zooky: ") && errors.contains(hosts), "{errors}");
+    let verbs = [&["list"][..], &["show", "x"], &["run", "x", "--", "true"], &["demo"]];
+    // Each takes as long as it looks for a server.
+    std::thread::scope(|scope| {
+        for hosts in [nobody.as_str(), "no-such-host.invalid:2181"] {
+            for verb in verbs {
+                scope.spawn(move || {
+                    let (code, out, errors) = run(&mut common::named(hosts, verb));
+                    assert_eq!((code, out.as_str()), (69, ""), "{hosts} {verb:?}: {errors}");
+                    assert_eq!(errors.lines().count(), 1, "{errors}");
+                    assert!(errors.starts_with("zooky: ") && errors.contains(hosts), "{errors}");
+                });
+            }
         }
-    }
+    });
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `zooky demo`: processes that contend, and none overlaps.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Server, run};

@@ -1,5 +1,7 @@
 //! The embedded default: one server shared by all, in nobody's way, and never in the place of another.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Running, Server, run, zooky};
@@ -130,7 +132,7 @@ fn a_server_that_was_named_is_never_replaced() {
         [(vec!["--servers", &named], None), (vec!["--host", &named], None), (vec![], Some(&named))]
     {
         let mut command = user.zooky(&args);
-        command.args(["run", "x", "--", "true"]);
+        command.args(["--session-timeout", "2", "run", "x", "--", "true"]);
         command.envs(env.map(|servers| ("ZOOKY_SERVERS", servers)));
         let (code, _, errors) = run(&mut command);
         assert_eq!(code, 69, "{errors}");

@@ -1,5 +1,7 @@
 //! `zooky run` as a user types it: exit codes, conflicts as flock(1) has them, signals, the process group.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{LONG, Running, Server, group_is_gone, lines, run, sh};

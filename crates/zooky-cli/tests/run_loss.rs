@@ -1,6 +1,8 @@
 //! `zooky run` when the lock cannot be kept: the command's whole group is gone before the deadline, whoever was
 //! stopped or killed; and when all is quiet, nothing happens to it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{LONG, Running, Server, TIMEOUT, sh};
@@ -76,6 +78,38 @@ fn a_killed_run_takes_the_command_with_it() {
         let killed = Instant::now();
         gone_in_time(&group, killed);
     }
+}
+
+#[test]
+fn a_node_that_somebody_deletes_ends_the_command() {
+    let server = Server::start();
+    let (mut running, group) = hold(&server, STUBBORN);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = zooky::Client::connect(&server.hosts()).await.unwrap();
+        let holder = zooky::inspect::show(&client, "/locks/loss").await.unwrap().remove(0);
+        client.session().await.unwrap().delete(&holder.path, -1).await.unwrap();
+        client.close().await.unwrap();
+    });
+    eventually(LONG, "the group to end", || all_dead(&group).then_some(()));
+    assert_eq!(running.code(), LOST);
+    let errors = running.errors();
+    assert!(errors.contains("the lock /locks/loss is lost; TERM sent to the command"), "{errors}");
+}
+
+/// A server that is frozen before the command starts: it must not be started on a lock that may be gone.
+#[test]
+fn no_server_in_time_means_no_command() {
+    let mut server = Server::start();
+    let (running, _group) = hold(&server, STUBBORN);
+    let mut waiter = Running::start(&mut server.zooky(&["run", "loss", "--", "echo", "ran"]));
+    waiter.error_line();
+    server.process.pause();
+    running.signal(Signal::KILL);
+    // Nobody can grant it now; the waiter gives up only when it is told to.
+    waiter.signal(Signal::TERM);
+    assert_eq!((waiter.rest().as_str(), waiter.code()), ("", 143));
+    server.process.resume();
 }
 
 /// Signals from the terminal and to the job reach the watchdog's neighbours only.

@@ -1,8 +1,10 @@
 //! `zooky server` in the foreground, and what it refuses.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
-use common::{LONG, Running, Server, run, zooky};
+use common::{Running, Server, run, zooky};
 use rustix::process::Signal;
 use std::path::Path;
 use zooky_testkit::{four_letter, free_port};
@@ -15,7 +17,6 @@ fn serve(port: u16, dir: &Path) -> std::process::Command {
 
 #[test]
 fn it_serves_until_asked_to_stop() {
-    let _ = LONG;
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
         let mut server = Running::start(&mut serve(port, dir.path()));

@@ -1,6 +1,8 @@
 //! `zooky run` at a terminal: the command can read from it, Ctrl-C and Ctrl-Z reach it, and the shell gets the
 //! terminal back.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{LONG, Server, ZOOKY};

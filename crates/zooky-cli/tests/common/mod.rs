@@ -12,32 +12,32 @@ use tempfile::TempDir;
 use zooky_testkit::{ServerProcess, eventually, free_port};
 
 /// The binary under test.
-pub const ZOOKY: &str = env!("CARGO_BIN_EXE_zooky");
+pub(crate) const ZOOKY: &str = env!("CARGO_BIN_EXE_zooky");
 /// Longer than anything here takes on a busy machine.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// The shortest session timeout that the servers grant with their usual tick.
-pub const TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The command with an empty environment but for PATH, so that nothing of the caller's leaks in.
-pub fn zooky<S: AsRef<OsStr>>(args: &[S]) -> Command {
+pub(crate) fn zooky<S: AsRef<OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(ZOOKY);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).args(args);
     command
 }
 
 /// Our server in the foreground, on a port and a directory of its own.
-pub struct Server {
-    pub process: ServerProcess,
-    pub data: TempDir,
+pub(crate) struct Server {
+    pub(crate) process: ServerProcess,
+    pub(crate) data: TempDir,
 }
 
 impl Server {
-    pub fn start() -> Server {
+    pub(crate) fn start() -> Server {
         let port = free_port();
         Server::start_at(port)
     }
 
-    pub fn start_at(port: u16) -> Server {
+    pub(crate) fn start_at(port: u16) -> Server {
         let data = tempfile::tempdir().unwrap();
         let listen = format!("127.0.0.1:{port}");
         let mut command = zooky(&["server", "--listen", &listen, "--data-dir"]);
@@ -46,18 +46,18 @@ impl Server {
         Server { process, data }
     }
 
-    pub fn hosts(&self) -> String {
+    pub(crate) fn hosts(&self) -> String {
         self.process.hosts()
     }
 
     /// `zooky --servers … args`, with the shortest session timeout.
-    pub fn zooky<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+    pub(crate) fn zooky<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         named(&self.hosts(), args)
     }
 }
 
 /// `zooky --servers hosts args`, with the shortest session timeout.
-pub fn named<S: AsRef<OsStr>>(hosts: &str, args: &[S]) -> Command {
+pub(crate) fn named<S: AsRef<OsStr>>(hosts: &str, args: &[S]) -> Command {
     let mut command = zooky(&["--servers", hosts, "--session-timeout", &TIMEOUT.as_secs().to_string()]);
     command.args(args);
     command
@@ -65,7 +65,7 @@ pub fn named<S: AsRef<OsStr>>(hosts: &str, args: &[S]) -> Command {
 
 /// Runs it to its end; a command that hangs, or whose pipes somebody keeps open, fails the test.
 #[track_caller]
-pub fn output(command: &mut Command) -> Output {
+pub(crate) fn output(command: &mut Command) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
@@ -77,21 +77,21 @@ pub fn output(command: &mut Command) -> Output {
 
 /// Its exit code and both outputs as text.
 #[track_caller]
-pub fn run(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let output = output(command);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().expect("it exits and is not killed"), text(output.stdout), text(output.stderr))
 }
 
 /// A command that runs beside the test; killed at the end, and so is its child's group.
-pub struct Running {
-    pub child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
-    pub fn start(command: &mut Command) -> Running {
+    pub(crate) fn start(command: &mut Command) -> Running {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -101,7 +101,7 @@ impl Running {
 
     /// The next line on standard output; blocks for it.
     #[track_caller]
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         let read = self.stdout.read_line(&mut line).unwrap();
         if read == 0 {
@@ -112,38 +112,38 @@ impl Running {
     }
 
     /// The next line on standard error; blocks for it.
-    pub fn error_line(&mut self) -> String {
+    pub(crate) fn error_line(&mut self) -> String {
         let mut line = String::new();
         self.stderr.read_line(&mut line).unwrap();
         line.trim_end().to_string()
     }
 
     /// The rest of its standard output, once all who hold it have ended.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).unwrap();
         text
     }
 
     /// The rest of its standard error.
-    pub fn errors(&mut self) -> String {
+    pub(crate) fn errors(&mut self) -> String {
         let mut text = String::new();
         self.stderr.read_to_string(&mut text).unwrap();
         text
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// How it ended.
     #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         eventually(LONG, "the command to end", || self.child.try_wait().unwrap())
     }
 
     #[track_caller]
-    pub fn code(&mut self) -> i32 {
+    pub(crate) fn code(&mut self) -> i32 {
         self.wait().code().expect("it exits and is not killed")
     }
 }
@@ -157,17 +157,17 @@ impl Drop for Running {
 }
 
 /// Whether not one process of the group is left (zombies count as gone once they are reaped).
-pub fn group_is_gone(group: &str) -> bool {
+pub(crate) fn group_is_gone(group: &str) -> bool {
     let group = Pid::from_raw(group.parse().unwrap()).unwrap();
     test_kill_process_group(group) == Err(rustix::io::Errno::SRCH)
 }
 
 /// A script that the user's command is, run by sh.
-pub fn sh(script: &str) -> [String; 3] {
+pub(crate) fn sh(script: &str) -> [String; 3] {
     ["sh".to_string(), "-c".to_string(), script.to_string()]
 }
 
 /// The lines of a file, none if it is not there.
-pub fn lines(path: &Path) -> Vec<String> {
+pub(crate) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_string).collect()
 }
