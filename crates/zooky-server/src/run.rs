@@ -146,6 +146,7 @@ impl Run {
             self.read_ready()?;
             self.tick();
             self.syncer.sync()?;
+            self.look_behind(&mut events)?;
             self.release();
             self.flush();
         }
@@ -154,15 +155,29 @@ impl Run {
 
     /// Waits for something to do, and notes which connections have it.
     fn wait(&mut self, events: &mut Events) -> Result<(), ServerError> {
-        let after_sync = self.syncer.take_synced_inline();
-        let mut timeout = if after_sync { Duration::ZERO } else { self.sleep() };
+        let timeout = self.sleep();
+        self.take_events(events, timeout)?;
+        Ok(())
+    }
+
+    /// After a sync on this thread: have requests come in meanwhile? Looked at before any answer leaves,
+    /// for an answer brings the next request within microseconds, and that one has not waited.
+    fn look_behind(&mut self, events: &mut Events) -> Result<(), ServerError> {
+        if self.syncer.take_synced_inline() && self.take_events(events, Duration::ZERO)? {
+            self.syncer.note_waiting();
+        }
+        Ok(())
+    }
+
+    /// Polls, and notes which connections have something to do. Returns whether any can be read.
+    fn take_events(&mut self, events: &mut Events, mut timeout: Duration) -> Result<bool, ServerError> {
+        let mut readable = false;
         loop {
             match self.poll.poll(events, Some(timeout)) {
                 Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(readable),
                 Err(source) => return Err(ServerError::Poll { source }),
             }
-            let mut readable = false;
             for event in events.iter() {
                 match event.token() {
                     LISTENER => self.accept_at = Some(0),
@@ -173,12 +188,9 @@ impl Run {
                     }
                 }
             }
-            if after_sync && readable {
-                self.syncer.note_waiting();
-            }
             // All that has come in is served before sessions are counted out.
             if events.iter().count() < EVENTS {
-                return Ok(());
+                return Ok(readable);
             }
             timeout = Duration::ZERO;
         }

@@ -153,6 +153,20 @@ pub async fn show(client: &Client, path: &str) -> Result<Vec<Contender>, Error> 
     contenders(&session, path, &children, false).await
 }
 
+/// Those that hold the lock at `path` now: nobody, one, or several readers. Costs a listing and one read for
+/// each, however long the queue is. A path without a node is held by nobody.
+///
+/// # Errors
+/// The server refuses to show it, or the connection broke.
+pub async fn holders(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
+    let session = client.session().await?;
+    match session.children(path).await {
+        Ok(children) => contenders(&session, path, &children.names, true).await,
+        Err(SessionError::NoNode { .. }) => Ok(Vec::new()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
 async fn contenders(
     session: &zooky_client::Session,
     path: &str,

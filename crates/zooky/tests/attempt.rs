@@ -47,7 +47,7 @@ async fn a_time_limit_names_the_holder(hosts: String) {
     let owner = Owner::this_process().with_id("job 7");
     let holder = Lock::new(&one, &path).unwrap().with_owner(owner.clone()).acquire().await.unwrap();
 
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_millis(1_500);
     for limit in [limit, Duration::ZERO] {
         // The last one to give up has left.
         observer.count(&path, 1).await;

@@ -1,0 +1,123 @@
+//! `zooky run`'s end of the pipes to its watchdog: start it, tell it the deadline, hear what it did.
+
+use crate::exit::Failure;
+use crate::hidden;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Pid;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+/// How long a watchdog may take to be ready, on the busiest machine.
+const START_SECONDS: i64 = 10;
+
+/// How long its last words are waited for.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// What the watchdog has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bark {
+    /// It sent TERM to the command's group.
+    Term,
+    /// It sent KILL.
+    Kill,
+    /// It has ended though nobody told it to.
+    Gone,
+}
+
+/// A running watchdog.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    group: Pid,
+    timeout: Duration,
+    told_ns: u64,
+    words: OwnedFd,
+    answers: Receiver,
+}
+
+impl Keeper {
+    /// Starts a watchdog for `group` and returns when it watches.
+    ///
+    /// # Errors
+    /// When the system refuses, or it does not come up in ten seconds.
+    pub(crate) fn start(group: Pid, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
+        let failed = |error: std::io::Error| Failure::os("cannot start the watchdog", error);
+        let mut command = hidden::command(hidden::WATCHDOG);
+        command.arg(group.as_raw_nonzero().to_string());
+        command.arg(timeout.as_nanos().to_string()).arg(deadline_ns.to_string());
+        // Nothing of the environment concerns it.
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().map_err(failed)?;
+        let (Some(words), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
+        };
+        let (words, answers) = (OwnedFd::from(words), OwnedFd::from(answers));
+        if !is_ready(&answers) {
+            return Err(failed(std::io::ErrorKind::TimedOut.into()));
+        }
+        // A watchdog that somebody has stopped must not stop us.
+        rustix::io::ioctl_fionbio(&words, true).map_err(|error| failed(error.into()))?;
+        let answers = Receiver::from_owned_fd(answers).map_err(failed)?;
+        Ok(Keeper { group, timeout, told_ns: deadline_ns, words, answers })
+    }
+
+    /// Passes the deadline on if it has advanced.
+    pub(crate) fn deadline(&mut self, deadline_ns: u64) {
+        if deadline_ns > self.told_ns && self.tell(&format!("deadline {deadline_ns}\n")) {
+            self.told_ns = deadline_ns;
+        }
+    }
+
+    /// The lock is lost: the group must end now.
+    pub(crate) fn lost(&self) {
+        self.tell("lost\n");
+    }
+
+    /// The group has ended, and so does the watchdog; true if it had sent a signal that was not heard of yet.
+    pub(crate) async fn finish(&mut self) -> bool {
+        self.tell("done\n");
+        let rest = async {
+            let mut barked = false;
+            while self.bark().await != Bark::Gone {
+                barked = true;
+            }
+            barked
+        };
+        // One that was stopped by somebody does not answer; its pipe ends with us.
+        tokio::time::timeout(FINISH, rest).await.unwrap_or(false)
+    }
+
+    /// What it does next. Cancel-safe.
+    pub(crate) async fn bark(&mut self) -> Bark {
+        match self.answers.read_u8().await {
+            Ok(b't') => Bark::Term,
+            Ok(_) => Bark::Kill,
+            Err(_) => Bark::Gone,
+        }
+    }
+
+    /// Another one in the place of one that has gone.
+    pub(crate) fn replace(&mut self, deadline_ns: u64) -> Result<(), Failure> {
+        *self = Keeper::start(self.group, self.timeout, deadline_ns)?;
+        Ok(())
+    }
+
+    /// Whether the words fitted into the pipe. If the watchdog is gone, [`bark`](Keeper::bark) says so.
+    fn tell(&self, words: &str) -> bool {
+        rustix::io::write(&self.words, words.as_bytes()).is_ok()
+    }
+}
+
+fn is_ready(answers: &OwnedFd) -> bool {
+    let patience = Timespec { tv_sec: START_SECONDS, tv_nsec: 0 };
+    let readable = loop {
+        match poll(&mut [PollFd::new(answers, PollFlags::IN)], Some(&patience)) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other,
+        }
+    };
+    let mut byte = [0];
+    matches!(readable, Ok(1..)) && matches!(rustix::io::read(answers, &mut byte), Ok(1)) && byte == *b"r"
+}

@@ -1,0 +1,42 @@
+//! Telling the user for whom the lock keeps us waiting, if it does so for longer than a second.
+
+use crate::exit::say;
+use crate::locks::describe;
+use crate::time;
+use std::time::Duration;
+use tokio::sync::watch;
+use zooky::Client;
+use zooky::inspect::{Contender, holders};
+
+/// Shorter waits are not worth a line in cron's mail.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often we look whether the holder is another one, when the one right before us in the queue is still there.
+/// Watching the holder would wake every waiter at each release.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Writes a line after a second, and another one whenever somebody else holds the lock. `changes` counts the times
+/// that we wait for another contender. Never ends; dropped when the wait is over.
+pub(crate) async fn tell(client: &Client, path: &str, mut changes: watch::Receiver<u64>) {
+    tokio::time::sleep(PATIENCE).await;
+    let mut told = None;
+    loop {
+        changes.borrow_and_update();
+        // Without an answer the wait itself goes on; there is only nothing to be told.
+        if let Ok(holders) = holders(client, path).await
+            && let Some(first) = holders.first()
+            && told.as_ref() != Some(&first.path)
+        {
+            say(line(path, first, holders.len() - 1));
+            told = Some(first.path.clone());
+        }
+        // Whichever is first; the sender lives as long as the wait.
+        let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+    }
+}
+
+fn line(path: &str, holder: &Contender, others: usize) -> String {
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let since = holder.since_ms();
+    let (moment, ago) = (time::utc(since), time::ago(since));
+    format!("waiting for {path}, held by {}{more} since {moment} ({ago})", describe(holder))
+}

@@ -1,0 +1,69 @@
+//! `zooky server`: a server in the foreground, and the care of the one in the background.
+
+use crate::cli::{ServerAction, ServerArgs};
+use crate::config::Config;
+use crate::embedded::{self, serve, state::StateDir};
+use crate::exit::{self, Failure, say};
+use crate::time;
+use std::io::Write;
+
+/// Runs the verb. In the foreground it ends with TERM, INT or HUP, cleanly, with 0.
+pub(crate) fn main(_config: &Config, args: &ServerArgs) -> Result<u8, Failure> {
+    match args.action {
+        None => foreground(args),
+        Some(ServerAction::Stop) => stop(),
+        Some(ServerAction::Status) => status(),
+        Some(ServerAction::Forget) => forget(),
+    }
+}
+
+fn foreground(args: &ServerArgs) -> Result<u8, Failure> {
+    let Some(data_dir) = &args.data_dir else {
+        return Err(Failure::new(exit::USAGE, "--data-dir is missing"));
+    };
+    let (server, stop) = serve::start(args.listen, data_dir.clone())?;
+    let at = server.addr();
+    say(format_args!("serving at {at}, data in {}", data_dir.display()));
+    if !at.ip().is_loopback() {
+        say(format_args!("anybody who reaches {at} can take and free locks"));
+    }
+    serve::until_stopped(server, stop)?;
+    Ok(exit::OK)
+}
+
+fn stop() -> Result<u8, Failure> {
+    let dir = StateDir::open()?;
+    // A command that is just starting one has it before we look.
+    let _alone = dir.lock()?;
+    let Some(running) = dir.running() else {
+        say("no server of ours runs in the background");
+        return Ok(exit::NO);
+    };
+    running.stop()?;
+    say(format_args!(
+        "stopped the server at {}; its data stays in {}",
+        running.listen,
+        running.data_dir.display()
+    ));
+    Ok(exit::OK)
+}
+
+fn status() -> Result<u8, Failure> {
+    let mut out = std::io::stdout().lock();
+    let Some(running) = embedded::running()? else {
+        writeln!(out, "no server of ours runs in the background")?;
+        return Ok(exit::NO);
+    };
+    let since = format!("{} ({})", time::utc(running.since_ms), time::ago(running.since_ms));
+    let data = running.data_dir.display();
+    writeln!(out, "running at {}, process {}, since {since}, data in {data}", running.listen, running.pid)?;
+    Ok(exit::OK)
+}
+
+fn forget() -> Result<u8, Failure> {
+    match StateDir::open()?.forget_foreign()? {
+        0 => say("no other ZooKeeper was remembered"),
+        _ => say("forgotten: where nothing answers, zooky starts its own server"),
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,86 @@
+//! `zooky show NAME`: who holds one lock, who waits for it, since when.
+
+use crate::cli::ShowArgs;
+use crate::config::Config;
+use crate::exit::{self, Failure};
+use crate::table::Table;
+use crate::{json, locks, time};
+use zooky::inspect::{Contender, show};
+use zooky::{Client, Error, RwLock};
+
+/// The widths of the first columns in zktools' table.
+const ZKTOOLS_WIDTHS: [usize; 3] = [17, 10, 0];
+
+/// Runs the verb.
+pub(crate) async fn main(config: &Config, args: &ShowArgs) -> Result<u8, Failure> {
+    let path = config.lock_path(&args.name);
+    let client = locks::connect(config).await?;
+    let view = look(&client, &path).await;
+    locks::close(client).await;
+    let view = view.map_err(|error| match locks::is_missing(&error) {
+        true => Failure::new(exit::NO, format!("there is no lock {path}")),
+        false => locks::failure(&error),
+    })?;
+    if args.json {
+        json::print(&json::View::new(&path, &view))?;
+    } else if config.lock_root.is_some() {
+        zktools_table(&view)?;
+    } else {
+        table(&view)?;
+    }
+    Ok(exit::OK)
+}
+
+async fn look(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
+    // Whatever is no path of a lock is refused here, with the reason.
+    RwLock::new(client, path)?;
+    show(client, path).await
+}
+
+fn table(contenders: &[Contender]) -> Result<(), Failure> {
+    let mut table = Table::new(["LOCK HOLDER", "STATUS", "MODE", "OWNER", "SINCE"]);
+    for contender in contenders {
+        table.row([
+            contender.name.clone(),
+            if contender.holding == Some(true) { "holds" } else { "waits" }.to_string(),
+            locks::mode(contender.mode).to_string(),
+            locks::describe(contender),
+            time::ago(contender.since_ms()),
+        ]);
+    }
+    Ok(table.print(&mut std::io::stdout().lock())?)
+}
+
+/// What zktools' `zooky show` prints: INFO is the node's stat as Python shows a dictionary.
+fn zktools_table(contenders: &[Contender]) -> Result<(), Failure> {
+    let mut table = Table::with_widths(["LOCK HOLDER", "DATA", "INFO"], ZKTOOLS_WIDTHS);
+    for contender in contenders {
+        let data = String::from_utf8_lossy(&contender.data).into_owned();
+        table.row([contender.name.clone(), data, info(contender, time::wall_now_ms())]);
+    }
+    Ok(table.print(&mut std::io::stdout().lock())?)
+}
+
+/// The stat, in the seed's order, with the ages in seconds. Python 2 marked long numbers with an L, which no
+/// Python reads any more; it is left out.
+fn info(contender: &Contender, now_ms: i64) -> String {
+    let stat = &contender.stat;
+    let ago = |ms: i64| now_ms.saturating_sub(ms).max(0) / 1_000;
+    let fields = [
+        ("pzxid", stat.pzxid),
+        ("ctime", stat.ctime_ms),
+        ("aversion", i64::from(stat.aversion)),
+        ("mzxid", stat.mzxid),
+        ("ephemeralOwner", stat.ephemeral_owner),
+        ("version", i64::from(stat.version)),
+        ("dataLength", i64::from(stat.data_length)),
+        ("cversion", i64::from(stat.cversion)),
+        ("modified_ago", ago(stat.mtime_ms)),
+        ("created_ago", ago(stat.ctime_ms)),
+        ("czxid", stat.czxid),
+        ("numChildren", i64::from(stat.num_children)),
+        ("mtime", stat.mtime_ms),
+    ];
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("'{name}': {value}")).collect();
+    format!("{{{}}}", fields.join(", "))
+}

@@ -1,0 +1,174 @@
+//! The embedded default: one server shared by all, in nobody's way, and never in the place of another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Running, Server, run, zooky};
+use std::process::Command;
+use tempfile::TempDir;
+use zooky_testkit::{Apache, free_port};
+
+/// A user with nothing at all: an empty state directory and a free default address.
+struct User {
+    state: TempDir,
+    port: u16,
+}
+
+impl User {
+    fn new() -> User {
+        User { state: tempfile::tempdir().unwrap(), port: free_port() }
+    }
+
+    fn zooky(&self, args: &[&str]) -> Command {
+        let mut command = zooky(args);
+        command.env("XDG_STATE_HOME", self.state.path());
+        command.env("ZOOKY_DEFAULT_ADDR", format!("localhost:{}", self.port));
+        command
+    }
+
+    fn is_served(&self) -> bool {
+        run(&mut self.zooky(&["server", "status"])).0 == 0
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = self.zooky(&["server", "stop"]).output();
+    }
+}
+
+#[test]
+fn a_newcomer_needs_nothing() {
+    let user = User::new();
+    let (code, out, errors) = run(&mut user.zooky(&["run", "backup", "--", "echo", "done"]));
+    assert_eq!((code, out.as_str()), (0, "done\n"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.contains("for this machine only"), "{errors}");
+    assert!(errors.contains("`zooky server stop`"), "{errors}");
+    let (code, out, _) = run(&mut user.zooky(&["server", "status"]));
+    assert_eq!(code, 0);
+    assert!(out.starts_with(&format!("running at 127.0.0.1:{}, process ", user.port)), "{out}");
+    // The second time there is nothing to be said.
+    assert_eq!(run(&mut user.zooky(&["run", "backup", "--", "true"])), (0, String::new(), String::new()));
+    assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 0);
+    assert_eq!(run(&mut user.zooky(&["server", "status"])).0, 1);
+    assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 1);
+    // And again, on the same data: it was ours, so its absence is no outage.
+    assert_eq!(run(&mut user.zooky(&["run", "-n", "backup", "--", "true"])).0, 0);
+}
+
+#[test]
+fn commands_at_once_share_one_server() {
+    let user = User::new();
+    let mut all: Vec<Running> =
+        (0..8).map(|_| Running::start(&mut user.zooky(&["run", "same", "--", "true"]))).collect();
+    let mut told = 0;
+    for one in &mut all {
+        let (code, errors) = (one.code(), one.errors());
+        assert_eq!(code, 0, "{errors}");
+        told += errors.matches("started a server").count();
+    }
+    assert_eq!(told, 1);
+}
+
+/// cron waits until all who hold its pipes have ended, and so does `$(…)`; so do these tests, by `output`.
+#[test]
+fn nobody_waits_for_the_server() {
+    let user = User::new();
+    let script = format!("exec 9>&1; exec 8>&2; {} run job -- echo done", common::ZOOKY);
+    let mut cron = user.zooky(&[] as &[&str]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).envs(cron.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (code, out, errors) = run(&mut shell);
+    assert_eq!((code, out.as_str()), (0, "done\n"), "{errors}");
+    assert!(user.is_served(), "it stays when the command has gone");
+    drop(cron.output());
+}
+
+#[test]
+fn descriptors_of_the_caller_reach_the_command_and_not_its_helpers() {
+    let server = Server::start();
+    let script = format!(
+        "exec 9>&1; exec {} --servers {} run fd -- sh -c 'echo nine >&9'",
+        common::ZOOKY,
+        server.hosts()
+    );
+    let (code, out, errors) = run(Command::new("sh").args(["-c", &script]));
+    assert_eq!((code, out.as_str()), (0, "nine\n"), "{errors}");
+}
+
+#[test]
+fn an_outage_of_another_server_is_no_reason_to_start_ours() {
+    let user = User::new();
+    let mut other = Server::start_at(user.port);
+    assert_eq!(run(&mut user.zooky(&["run", "x", "--", "true"])), (0, String::new(), String::new()));
+    other.process.kill();
+    let (code, _, errors) = run(&mut user.zooky(&["run", "x", "--", "true"]));
+    assert_eq!(code, 69);
+    assert!(errors.contains("another ZooKeeper answered before"), "{errors}");
+    assert!(errors.contains("zooky server forget"), "{errors}");
+    assert!(!user.is_served());
+    assert_eq!(run(&mut user.zooky(&["server", "forget"])).0, 0);
+    assert_eq!(run(&mut user.zooky(&["run", "x", "--", "true"])).0, 0);
+    assert!(user.is_served());
+}
+
+#[test]
+fn an_outage_of_apache_zookeeper_is_remembered_too() {
+    let mut apache = Apache::start();
+    let user = User { state: tempfile::tempdir().unwrap(), port: apache.addr().port() };
+    assert_eq!(run(&mut user.zooky(&["run", "x", "--", "true"])).0, 0);
+    apache.kill();
+    assert_eq!(run(&mut user.zooky(&["run", "x", "--", "true"])).0, 69);
+    assert!(!user.is_served());
+}
+
+#[test]
+fn a_server_that_was_named_is_never_replaced() {
+    let user = User::new();
+    let named = format!("localhost:{}", user.port);
+    for (args, env) in
+        [(vec!["--servers", &named], None), (vec!["--host", &named], None), (vec![], Some(&named))]
+    {
+        let mut command = user.zooky(&args);
+        command.args(["--session-timeout", "2", "run", "x", "--", "true"]);
+        command.envs(env.map(|servers| ("ZOOKY_SERVERS", servers)));
+        let (code, _, errors) = run(&mut command);
+        assert_eq!(code, 69, "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(!user.is_served());
+    }
+}
+
+#[test]
+fn without_a_home_there_is_a_clear_error() {
+    let user = User::new();
+    let mut command = user.zooky(&["run", "x", "--", "true"]);
+    let (code, _, errors) = run(command.env_remove("XDG_STATE_HOME"));
+    assert_eq!(code, 78);
+    assert!(errors.contains("neither XDG_STATE_HOME nor HOME"), "{errors}");
+    let blocked = user.state.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let (code, _, errors) = run(user.zooky(&["run", "x", "--", "true"]).env("XDG_STATE_HOME", &blocked));
+    assert_eq!((code, errors.lines().count()), (78, 1), "{errors}");
+}
+
+/// The number in a stale state file may be anybody's by now.
+#[test]
+fn stop_never_signals_a_stranger() {
+    let user = User::new();
+    let state = user.state.path().join("zooky");
+    std::fs::create_dir(&state).unwrap();
+    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
+    let stale = format!(
+        r#"{{"pid":{},"started":1,"listen":"127.0.0.1:{}","since_ms":0,"data_dir":"/nowhere"}}"#,
+        stranger.id(),
+        user.port
+    );
+    std::fs::write(state.join("server.json"), stale).unwrap();
+    assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 1);
+    assert_eq!(stranger.try_wait().unwrap(), None);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}

@@ -1,0 +1,88 @@
+//! `zooky server` in the foreground, and what it refuses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Running, Server, run, zooky};
+use rustix::process::Signal;
+use std::path::Path;
+use zooky_testkit::{four_letter, free_port};
+
+fn serve(port: u16, dir: &Path) -> std::process::Command {
+    let mut command = zooky(&["server", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]);
+    command.arg(dir);
+    command
+}
+
+#[test]
+fn it_serves_until_asked_to_stop() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+        let mut server = Running::start(&mut serve(port, dir.path()));
+        let line = server.error_line();
+        assert!(line.starts_with(&format!("zooky: serving at 127.0.0.1:{port}, data in ")), "{line}");
+        assert_eq!(four_letter(([127, 0, 0, 1], port).into(), "ruok").unwrap(), "imok");
+        server.signal(signal);
+        assert_eq!(server.code(), 0, "{signal:?}");
+    }
+}
+
+/// One line, non-zero, and the thing is named.
+#[track_caller]
+fn refused(command: &mut std::process::Command, names: &str) {
+    let (code, out, errors) = run(command);
+    assert_ne!(code, 0);
+    assert_eq!(out, "");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(errors.starts_with("zooky: ") && errors.contains(names), "{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+}
+
+#[test]
+fn a_port_in_use() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    refused(&mut serve(server.process.addr().port(), dir.path()), &server.hosts());
+}
+
+#[test]
+fn a_directory_that_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+    refused(&mut serve(free_port(), dir.path()), dir.path().to_str().unwrap());
+}
+
+#[test]
+fn a_directory_that_cannot_be() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    refused(&mut serve(free_port(), &file.path().join("data")), file.path().to_str().unwrap());
+}
+
+#[test]
+fn a_directory_that_is_in_use() {
+    let server = Server::start();
+    refused(&mut serve(free_port(), server.data.path()), server.data.path().to_str().unwrap());
+}
+
+#[test]
+fn a_corrupt_log() {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let mut server = Running::start(&mut serve(port, dir.path()));
+    server.error_line();
+    let hosts = format!("127.0.0.1:{port}");
+    for _ in 0..3 {
+        assert_eq!(run(&mut common::named(&hosts, &["run", "x", "--", "true"])).0, 0);
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.code(), 0);
+    let version = dir.path().join("version-2");
+    let logs = std::fs::read_dir(&version).unwrap().flatten().map(|entry| entry.path());
+    let log =
+        logs.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("log.")).min().unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    // Inside the first transaction, behind the file's header and the entry's checksum and length.
+    bytes[40] ^= 0xff;
+    std::fs::write(&log, bytes).unwrap();
+    refused(&mut serve(free_port(), dir.path()), log.to_str().unwrap());
+}
