@@ -39,6 +39,14 @@ impl Drop for User {
 }
 
 #[test]
+fn no_server_is_started_for_a_bad_name() {
+    let user = User::new();
+    let (code, _, errors) = run(&mut user.zooky(&["run", "/bad//name", "--", "true"]));
+    assert_eq!((code, errors.lines().count()), (65, 1), "{errors}");
+    assert!(!user.is_served());
+}
+
+#[test]
 fn a_newcomer_needs_nothing() {
     let user = User::new();
     let (code, out, errors) = run(&mut user.zooky(&["run", "backup", "--", "echo", "done"]));

@@ -12,6 +12,24 @@ use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
+/// Whether `path` can be a lock's, without asking a server.
+///
+/// # Errors
+/// [`Error::Path`] if it is no path of a znode, or `/`, or below `/zookeeper`.
+pub fn check_lock_path(path: &str) -> Result<(), Error> {
+    let fault = |why: &str| Err(Error::Path { path: path.to_owned(), why: why.to_owned() });
+    if let Err(fault_found) = zooky_client::validate_path(path) {
+        return fault(fault_found.why);
+    }
+    if path == "/" {
+        return fault("the root holds other things than contenders");
+    }
+    if path == "/zookeeper" || path.starts_with("/zookeeper/") {
+        return fault("/zookeeper belongs to the server");
+    }
+    Ok(())
+}
+
 /// Told whom a waiter waits for, each time that is somebody else.
 pub(crate) type OnWait = Arc<dyn Fn(&Contender) + Send + Sync>;
 
@@ -48,14 +66,7 @@ impl std::fmt::Debug for Recipe {
 
 impl Recipe {
     pub(crate) fn new(client: &Client, path: &str) -> Result<Recipe, Error> {
-        let fault = |why: String| Error::Path { path: path.to_owned(), why };
-        zooky_client::validate_path(path).map_err(|e| fault(e.why.to_owned()))?;
-        if path == "/" {
-            return Err(fault("the root holds other things than contenders".into()));
-        }
-        if path == "/zookeeper" || path.starts_with("/zookeeper/") {
-            return Err(fault("/zookeeper belongs to the server".into()));
-        }
+        check_lock_path(path)?;
         Ok(Recipe {
             client: client.clone(),
             path: path.into(),

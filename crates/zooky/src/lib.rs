@@ -38,6 +38,7 @@ mod owner;
 mod rwlock;
 mod token;
 
+pub use acquire::check_lock_path;
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use error::Error;

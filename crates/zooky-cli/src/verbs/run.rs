@@ -22,6 +22,8 @@ const LEFTOVERS: Duration = Duration::from_secs(1);
 pub(crate) async fn main(config: &Config, args: RunArgs) -> Result<u8, Failure> {
     let mut signals = Signals::install()?;
     let path = config.lock_path(&args.name);
+    // Before a server is started for it.
+    zooky::check_lock_path(&path).map_err(|error| failure(&error))?;
     let client = tokio::select! {
         client = locks::connect(config) => client?,
         signal = signals.end() => return Ok(killed_by(signal)),
