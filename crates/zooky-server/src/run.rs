@@ -26,7 +26,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
-use crate::log::Syncer;
+use crate::log::{Snapshotter, Syncer};
 use crate::net::{Conns, Listener};
 
 const LISTENER: Token = Token(0);
@@ -66,6 +66,7 @@ pub(crate) struct Run {
     stop: Arc<AtomicBool>,
     core: Core,
     syncer: Syncer,
+    snapshotter: Snapshotter,
     conns: Conns,
     now: Now,
     started_ms: u64,
@@ -93,7 +94,7 @@ impl Run {
         poll: Poll,
         mut listener: Listener,
         addr: SocketAddr,
-        (core, syncer): (Core, Syncer),
+        (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
         stop: Arc<AtomicBool>,
     ) -> Result<Run, StartError> {
         poll.registry()
@@ -108,6 +109,7 @@ impl Run {
             stop,
             core,
             syncer,
+            snapshotter,
             conns: Conns::default(),
             now,
             started_ms: now.mono_ms,
@@ -149,8 +151,19 @@ impl Run {
             self.look_behind(&mut events)?;
             self.release();
             self.flush();
+            self.snapshot()?;
         }
         self.finish()
+    }
+
+    /// Begins a snapshot if it is time, or does a little of one that is under way. Answers have left before.
+    fn snapshot(&mut self) -> Result<(), ServerError> {
+        // Everything the snapshot shows must be in batches of its own, so that the log rolls exactly behind it.
+        if self.snapshotter.is_due() && self.syncer.is_drained() {
+            self.snapshotter.begin(&mut self.core, self.syncer.needed());
+            self.syncer.roll();
+        }
+        self.snapshotter.advance(&mut self.core, self.syncer.durable())
     }
 
     /// Waits for something to do, and notes which connections have it.
@@ -214,7 +227,9 @@ impl Run {
 
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
-        if !self.ready.is_empty() && !self.disk_is_behind() {
+        if self.snapshotter.has_work(self.syncer.durable())
+            || (!self.ready.is_empty() && !self.disk_is_behind())
+        {
             return Duration::ZERO;
         }
         let times = [
@@ -260,7 +275,10 @@ impl Run {
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
-                Output::Append(record) => self.syncer.push(record),
+                Output::Append(record) => {
+                    self.snapshotter.note_transaction();
+                    self.syncer.push(record);
+                }
                 Output::Send { conn, frame } => self.hold(conn.0, Some(frame)),
                 Output::Close { conn } => self.hold(conn.0, None),
             }
