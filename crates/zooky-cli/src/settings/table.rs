@@ -200,6 +200,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         set!(c.limits.core.max_watches_per_session = count),
     ),
     limit(
+        "max-tree-bytes",
+        "BYTES",
+        "Paths, data and 256 for each node; a write that needs more fails with -125 [default: 1g]",
+        set!(c.limits.core.max_tree_bytes = bytes),
+    ),
+    limit(
         "max-waiting-bytes",
         "BYTES",
         "Answers waiting for one reader; beyond, its requests wait unread [default: 1m]",

@@ -7,6 +7,7 @@ use zooky_wire::{Acl, ErrorCode, Id, perms};
 use super::auth;
 use super::hash::{Hashing, IdTable};
 use super::node::AclId;
+use super::room::acl_bytes;
 
 /// The open ACL; snapshots know it as -1.
 pub(super) const OPEN: AclId = 0;
@@ -24,6 +25,7 @@ pub(super) struct AclTable {
     free: Vec<AclId>,
     index: IdTable,
     hashing: Hashing,
+    bytes: u64,
 }
 
 impl AclTable {
@@ -33,6 +35,7 @@ impl AclTable {
             free: Vec::new(),
             index: IdTable::default(),
             hashing,
+            bytes: 0,
         }
     }
 
@@ -62,6 +65,7 @@ impl AclTable {
                 (self.entries.len() - 1) as AclId
             }
         };
+        self.bytes += acl_bytes(acl);
         let Self { index, entries, hashing, .. } = self;
         index.insert(hash, id, |id| hashing.of(&entries[id as usize].acl[..]));
         id
@@ -83,9 +87,15 @@ impl AclTable {
         entry.uses -= 1;
         if entry.uses == 0 {
             let acl = std::mem::take(&mut entry.acl);
+            self.bytes -= acl_bytes(&acl);
             self.index.remove(self.hashing.of(&acl[..]), id);
             self.free.push(id);
         }
+    }
+
+    /// What all of them take, see [`acl_bytes`].
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Numbers and lists in use, the open one excepted.

@@ -31,6 +31,8 @@ pub(super) struct Tree {
     /// Containers and TTL nodes.
     pub(super) transient: BTreeSet<NodeId>,
     data_size: u64,
+    /// What `room` allows.
+    pub(super) max_bytes: u64,
 }
 
 /// What a mutation did, with what it takes to undo it.
@@ -54,6 +56,7 @@ impl Tree {
             ephemeral_count: 0,
             transient: BTreeSet::new(),
             data_size: 0,
+            max_bytes: u64::MAX,
             hashing,
         };
         let acl = tree.acls.acquire(&Acl::open());

@@ -5,6 +5,7 @@ mod access;
 mod handshake;
 mod multi;
 mod recovery;
+mod room;
 mod time;
 mod watch;
 mod writes;
