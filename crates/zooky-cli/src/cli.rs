@@ -1,9 +1,8 @@
 //! The command line as the user types it. What it means together with the environment is `config`'s business.
 
+use crate::settings::Settings;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Distributed locks from the command line, on ZooKeeper or on nothing at all.
@@ -124,18 +123,18 @@ pub(crate) struct ShowArgs {
     pub(crate) name: String,
 }
 
+const SERVER_SETTINGS: &str = "\
+A flag counts more than the environment, that more than the file of --config, that more than the default. Times are \
+in milliseconds, or with `s` behind them; bytes may have `k`, `m` or `g`. TERM, INT or HUP ends the server, with 0.";
+
 /// `zooky server`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = SERVER_SETTINGS)]
 pub(crate) struct ServerArgs {
     #[command(subcommand)]
     pub(crate) action: Option<ServerAction>,
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:2181")]
-    pub(crate) listen: SocketAddr,
-    /// Where the data is kept: ZooKeeper's own format
-    #[arg(long, value_name = "DIR", required = true)]
-    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 }
 
 /// What to do with the server in the background.

@@ -11,6 +11,7 @@ mod json;
 mod locks;
 mod proc;
 mod run;
+mod settings;
 mod table;
 mod time;
 mod verbs;

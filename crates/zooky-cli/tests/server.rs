@@ -7,9 +7,10 @@ mod common;
 use common::{Running, Server, run, zooky};
 use rustix::process::Signal;
 use std::path::Path;
+use std::process::Command;
 use zooky_testkit::{four_letter, free_port};
 
-fn serve(port: u16, dir: &Path) -> std::process::Command {
+fn serve(port: u16, dir: &Path) -> Command {
     let mut command = zooky(&["server", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]);
     command.arg(dir);
     command
@@ -30,7 +31,7 @@ fn it_serves_until_asked_to_stop() {
 
 /// One line, non-zero, and the thing is named.
 #[track_caller]
-fn refused(command: &mut std::process::Command, names: &str) {
+fn refused(command: &mut Command, names: &str) {
     let (code, out, errors) = run(command);
     assert_ne!(code, 0);
     assert_eq!(out, "");
@@ -85,4 +86,44 @@ fn a_corrupt_log() {
     bytes[40] ^= 0xff;
     std::fs::write(&log, bytes).unwrap();
     refused(&mut serve(free_port(), dir.path()), log.to_str().unwrap());
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags() {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("zoo.cfg");
+    let data = dir.path().join("data");
+    let text = format!("dataDir={}\nclientPort={port}\ntickTime=1500\nclientPrt=1\n", data.display());
+    std::fs::write(&file, text).unwrap();
+    let mut command = zooky(&["server", "--max-session-timeout", "31s"]);
+    command.env("ZOOKY_CONFIG", &file).env("ZOOKY_FOUR_LETTER_WORDS", "*");
+    command.env("ZOOKY_MAX_SESSION_TIMEOUT", "32000").env("ZOOKY_TICK_TIME", "");
+    let mut server = Running::start(&mut command);
+    assert!(server.error_line().contains("line 4: clientPrt is not known"));
+    let line = server.error_line();
+    assert_eq!(line, format!("zooky: serving at 127.0.0.1:{port}, data in {}", data.display()));
+    let conf = four_letter(([127, 0, 0, 1], port).into(), "conf").unwrap();
+    for line in ["tickTime=1500\n", "minSessionTimeout=3000\n", "maxSessionTimeout=31000\n"] {
+        assert!(conf.contains(line), "{conf}");
+    }
+}
+
+#[test]
+fn an_address_that_others_reach_must_be_meant() {
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut command = zooky(&["server", "--listen", listen, "--data-dir"]);
+        let (code, out, errors) = run(command.arg(&data));
+        assert_eq!((code, out.as_str(), errors.lines().count()), (64, "", 1), "{errors}");
+        assert!(errors.contains(listen) && errors.contains("--insecure"), "{errors}");
+        assert!(!data.exists(), "nothing was touched");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = zooky(&["server", "--listen", "0.0.0.0:0", "--insecure", "--data-dir"]);
+    let mut server = Running::start(command.arg(dir.path()));
+    assert!(server.error_line().starts_with("zooky: serving at 0.0.0.0:"));
+    assert!(server.error_line().contains("anybody who reaches"));
+    server.signal(Signal::TERM);
+    assert_eq!(server.code(), 0);
 }

@@ -14,8 +14,10 @@ const SNAPSHOTS_KEPT: usize = 3;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where to listen; port 0 takes any free one.
+    /// Where to listen without TLS; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Whether `listen` may be an address that is not loopback, for whoever reaches it.
+    pub insecure: bool,
     /// The directory that holds `version-2`. It is made if it is missing.
     pub data_dir: PathBuf,
     /// The original's unit of time; session timeouts default to 2 to 20 of it.
@@ -45,10 +47,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: a tick of two seconds, `srvr`, `ruok`, `mntr` and `isro` answered.
+    /// The defaults: loopback only, a tick of two seconds, `srvr`, `ruok`, `mntr` and `isro` answered.
     pub fn new(listen: SocketAddr, data_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen,
+            insecure: false,
             data_dir: data_dir.into(),
             tick: Duration::from_millis(2_000),
             min_session_timeout: None,

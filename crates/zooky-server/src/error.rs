@@ -16,6 +16,15 @@ pub enum StartError {
         /// Which address.
         addr: SocketAddr,
     },
+    /// The address can be reached by others, and nothing keeps them out.
+    #[error(
+        "{addr} is not a loopback address: whoever reaches it could take and free locks; listen on 127.0.0.1, \
+         or say --insecure (`Config::insecure`)"
+    )]
+    Exposed {
+        /// Which address.
+        addr: SocketAddr,
+    },
     /// The address cannot be listened on for another reason.
     #[error("cannot listen on {addr}: {source}")]
     Listen {

@@ -54,6 +54,9 @@ impl Server {
         if min_ms > max_ms {
             return Err(StartError::Timeouts { min_ms, max_ms });
         }
+        if !config.insecure && !config.listen.ip().to_canonical().is_loopback() {
+            return Err(StartError::Exposed { addr: config.listen });
+        }
         let socket = bind(config.listen)?;
         let dir = DataDir::open(&config.data_dir)?;
         let password = if config.original_passwords {

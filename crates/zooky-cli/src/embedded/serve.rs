@@ -9,7 +9,6 @@ use rustix::stdio::dup2_stdout;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +27,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         return ExitCode::from(exit::USAGE);
     };
     let dir = StateDir::at(PathBuf::from(dir));
-    let served = start(listen, dir.data()).and_then(|(server, stop)| {
+    let served = start(Config::new(listen, dir.data())).and_then(|(server, stop)| {
         dir.write_running(server.addr()).map_err(|error| Failure::os("cannot write the state", error))?;
         answer(&format!("ready {}\n", server.addr()));
         say(format_args!("serving at {}", server.addr()));
@@ -51,9 +50,9 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
 ///
 /// # Errors
 /// The port is taken, the directory is not ours, the log is corrupt: the server's own words.
-pub(crate) fn start(listen: SocketAddr, data_dir: PathBuf) -> Result<(Server, StopSignals), Failure> {
+pub(crate) fn start(config: Config) -> Result<(Server, StopSignals), Failure> {
     let stop = StopSignals::catch()?;
-    let server = Server::start(Config::new(listen, data_dir)).map_err(|error| failure(&error))?;
+    let server = Server::start(config).map_err(|error| failure(&error))?;
     Ok((server, stop))
 }
 
@@ -62,7 +61,7 @@ fn failure(error: &StartError) -> Failure {
         StartError::NotOurs { .. } | StartError::Secret { .. } => exit::DATA,
         StartError::Log(LogError::Io { .. }) => exit::OS,
         StartError::Log(_) => exit::DATA,
-        StartError::Timeouts { .. } => exit::USAGE,
+        StartError::Timeouts { .. } | StartError::Exposed { .. } => exit::USAGE,
         _ => exit::OS,
     };
     Failure::new(code, error)

@@ -4,6 +4,7 @@ use crate::cli::{ServerAction, ServerArgs};
 use crate::config::Config;
 use crate::embedded::{self, serve, state::StateDir};
 use crate::exit::{self, Failure, say};
+use crate::settings::Resolved;
 use crate::time;
 use std::io::Write;
 
@@ -18,10 +19,12 @@ pub(crate) fn main(_config: &Config, args: &ServerArgs) -> Result<u8, Failure> {
 }
 
 fn foreground(args: &ServerArgs) -> Result<u8, Failure> {
-    let Some(data_dir) = &args.data_dir else {
-        return Err(Failure::new(exit::USAGE, "--data-dir is missing"));
-    };
-    let (server, stop) = serve::start(args.listen, data_dir.clone())?;
+    let Resolved { config, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
+    for warning in warnings {
+        say(warning);
+    }
+    let data_dir = config.data_dir.clone();
+    let (server, stop) = serve::start(config)?;
     let at = server.addr();
     say(format_args!("serving at {at}, data in {}", data_dir.display()));
     if !at.ip().is_loopback() {

@@ -7,6 +7,7 @@ use zooky_wire::{Acl, ErrorCode, Id, perms};
 use super::auth;
 use super::hash::{Hashing, IdTable};
 use super::node::AclId;
+use super::room::acl_bytes;
 
 /// The open ACL; snapshots know it as -1.
 pub(super) const OPEN: AclId = 0;
@@ -26,6 +27,7 @@ pub(super) struct AclTable {
     hashing: Hashing,
     /// While a snapshot is taken: numbers whose last use has gone. They stay what they are until it is done.
     frozen: Option<Vec<AclId>>,
+    bytes: u64,
 }
 
 impl AclTable {
@@ -36,6 +38,7 @@ impl AclTable {
             index: IdTable::default(),
             hashing,
             frozen: None,
+            bytes: 0,
         }
     }
 
@@ -66,6 +69,7 @@ impl AclTable {
                 (self.entries.len() - 1) as AclId
             }
         };
+        self.bytes += acl_bytes(acl);
         let Self { index, entries, hashing, .. } = self;
         index.insert(hash, id, |id| hashing.of(&entries[id as usize].acl[..]));
         id
@@ -96,6 +100,7 @@ impl AclTable {
 
     fn free(&mut self, id: AclId) {
         let acl = std::mem::take(&mut self.entries[id as usize].acl);
+        self.bytes -= acl_bytes(&acl);
         self.index.remove(self.hashing.of(&acl[..]), id);
         self.free.push(id);
     }
@@ -129,6 +134,11 @@ impl AclTable {
         let entry = self.entries.get(id as usize)?;
         let unused = || self.index.find(self.hashing.of(&entry.acl[..]), |other| other == id).is_some();
         (entry.uses > 0 || unused()).then_some(&entry.acl[..])
+    }
+
+    /// What all of them take, see [`acl_bytes`].
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Numbers and lists in use, the open one excepted.

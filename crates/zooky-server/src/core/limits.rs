@@ -8,10 +8,13 @@ pub struct Limits {
     pub max_sessions: usize,
     /// How many watches one session may have; a request that would set one more fails.
     pub max_watches_per_session: usize,
+    /// How many bytes the tree may take: paths, data, 256 for each node, and each different ACL once. A
+    /// request that would need more fails with "quota exceeded"; what is there already stays.
+    pub max_tree_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_sessions: 100_000, max_watches_per_session: 100_000 }
+        Limits { max_sessions: 100_000, max_watches_per_session: 100_000, max_tree_bytes: 1 << 30 }
     }
 }

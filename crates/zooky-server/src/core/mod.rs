@@ -23,6 +23,7 @@ mod notify;
 mod ops;
 mod password;
 mod replay;
+mod room;
 mod sessions;
 mod stats;
 #[cfg(test)]
@@ -146,8 +147,10 @@ impl Core {
     /// Only the root.
     fn bare(config: CoreConfig) -> Core {
         let hashing = Hashing::new(config.hash_seed);
+        let mut tree = Tree::new(hashing.clone());
+        tree.max_bytes = config.limits.max_tree_bytes;
         Core {
-            tree: Tree::new(hashing.clone()),
+            tree,
             sessions: Sessions::new(&hashing),
             conns: hashing.map(),
             data_watches: Watches::new(&hashing),

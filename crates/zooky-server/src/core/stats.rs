@@ -16,6 +16,8 @@ pub struct Stats {
     pub ephemerals: usize,
     /// Bytes of paths and data in the tree.
     pub approximate_data_size: u64,
+    /// What the tree takes of [`super::Limits::max_tree_bytes`].
+    pub tree_bytes: u64,
     /// Connections that are open.
     pub connections: usize,
     /// Frames that came in.
@@ -35,6 +37,7 @@ impl Core {
             sessions: self.sessions.len(),
             ephemerals: self.tree.ephemeral_count(),
             approximate_data_size: self.tree.data_size(),
+            tree_bytes: self.tree.held_bytes(),
             connections: self.conns.len(),
             packets_received: self.packets_received,
             packets_sent: self.packets_sent,

@@ -34,6 +34,8 @@ pub(super) struct Tree {
     data_size: u64,
     /// A snapshot that is being taken; it is told of every node before that changes.
     pub(super) capture: Option<Capture>,
+    /// What `room` allows.
+    pub(super) max_bytes: u64,
 }
 
 /// What a mutation did, with what it takes to undo it.
@@ -58,6 +60,7 @@ impl Tree {
             transient: BTreeSet::new(),
             data_size: 0,
             capture: None,
+            max_bytes: u64::MAX,
             hashing,
         };
         let acl = tree.acls.acquire(&Acl::open());

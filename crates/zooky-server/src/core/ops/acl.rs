@@ -25,6 +25,7 @@ impl Core {
         let acl = acl::fix(acl, &caller.ids)?;
         let id = self.permitted(caller, &path, perms::ADMIN)?;
         let version = next_version(self.tree.node(id).stat.aversion, version)?;
+        self.tree.room_for_acl(&acl)?;
         let txn = Txn::SetAcl { path, acl, version };
         Ok(Response::Stat(self.write(caller, OpCode::SET_ACL, txn, out).stat()))
     }

@@ -34,5 +34,6 @@ pub(super) fn plan(
     let id = tree.need(&path)?;
     acl::check(tree.acl(id), perms::WRITE, &caller.ids)?;
     let version = next_version(tree.node(id).stat.version, version)?;
+    tree.room_for_data(tree.node(id).data.as_deref(), data.as_deref())?;
     Ok(Txn::SetData { path, data, version })
 }

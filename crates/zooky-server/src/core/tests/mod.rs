@@ -6,6 +6,7 @@ mod capture;
 mod handshake;
 mod multi;
 mod recovery;
+mod room;
 mod time;
 mod watch;
 mod writes;

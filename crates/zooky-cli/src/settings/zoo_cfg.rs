@@ -1,0 +1,164 @@
+//! The keys of a `zoo.cfg` that make sense for one server.
+//!
+//! The file is a Java properties file: `key=value` lines, `#` and `!` begin comments, a backslash at the end
+//! goes on in the next line. A key that is unknown, or has no effect here, is told; one that would make this
+//! server something else than the user believes (a member of an ensemble, say) is refused.
+
+use super::table::find;
+use super::values::{bytes, count, time};
+use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::time::Duration;
+use zooky_server::Config;
+
+/// What a key means here.
+enum Meaning {
+    /// The same as a setting.
+    Setting(&'static str),
+    /// Something of its own.
+    Own(fn(&mut Config, &str) -> Result<(), String>),
+    /// Nothing, and nobody misses it.
+    Nothing,
+}
+
+/// Takes the file's text over; returns what the user should know.
+pub(super) fn apply(text: &str, config: &mut Config) -> Result<Vec<String>, String> {
+    let mut warnings = Vec::new();
+    let mut log_dir = None;
+    for (number, key, value) in entries(text) {
+        let at = |error: String| format!("line {number}: {key}: {error}");
+        if is_ensembles(&key) {
+            let why = "is for the members of an ensemble; this server is one for itself";
+            return Err(format!("line {number}: {key} {why}"));
+        }
+        if key == "dataLogDir" {
+            log_dir = Some((number, value));
+            continue;
+        }
+        match meaning(&key) {
+            Some(Meaning::Setting(name)) => {
+                let setting = find(name).ok_or_else(|| at("has no setting".to_string()))?;
+                setting.apply(config, OsStr::new(&value)).map_err(at)?;
+            }
+            Some(Meaning::Own(set)) => set(config, &value).map_err(at)?,
+            Some(Meaning::Nothing) => {}
+            None => warnings.push(format!("line {number}: {key} is not known to this server; ignored")),
+        }
+    }
+    match log_dir {
+        Some((number, dir)) if OsStr::new(&dir) != config.data_dir => Err(format!(
+            "line {number}: dataLogDir: this server keeps its log beside the snapshots; move the logs into \
+             dataDir's version-2 and remove the line"
+        )),
+        _ => Ok(warnings),
+    }
+}
+
+/// What a single server cannot be. Some of it stands in every sample file and says nothing of an ensemble.
+fn is_ensembles(key: &str) -> bool {
+    ["server.", "group.", "weight.", "quorum.", "multiAddress."].iter().any(|start| key.starts_with(start))
+        || matches!(key, "dynamicConfigFile" | "peerType" | "electionPortBindRetry" | "observerMasterPort")
+}
+
+fn meaning(key: &str) -> Option<Meaning> {
+    use Meaning::{Nothing, Own, Setting};
+    Some(match key {
+        "dataDir" => Setting("data-dir"),
+        "tickTime" => Setting("tick-time"),
+        "clientPort" => Own(|config, text| {
+            config.listen.set_port(port(text)?);
+            Ok(())
+        }),
+        "clientPortAddress" => Own(|config, text| {
+            config.listen.set_ip(ip(text)?);
+            Ok(())
+        }),
+        "minSessionTimeout" => Own(|config, text| {
+            config.min_session_timeout = timeout(text)?;
+            Ok(())
+        }),
+        "maxSessionTimeout" => Own(|config, text| {
+            config.max_session_timeout = timeout(text)?;
+            Ok(())
+        }),
+        "maxClientCnxns" => Own(|config, text| {
+            let most = zero_is_all(text)?;
+            config.limits.connections_per_address = most;
+            config.limits.connections_per_loopback = most;
+            Ok(())
+        }),
+        "maxCnxns" => Own(|config, text| {
+            config.limits.connections = zero_is_all(text)?;
+            Ok(())
+        }),
+        "4lw.commands.whitelist" => Setting("four-letter-words"),
+        "jute.maxbuffer" => Setting("max-frame-bytes"),
+        "DigestAuthenticationProvider.superDigest" => Setting("super-digest"),
+        "txnLogSizeLimitInKb" => Own(|config, text| {
+            config.log_roll_bytes = bytes(&format!("{text}k"))?;
+            Ok(())
+        }),
+        // In every sample, and of no consequence for one server; or the disk's business, which we see to.
+        "initLimit"
+        | "syncLimit"
+        | "electionAlg"
+        | "leaderServes"
+        | "cnxTimeout"
+        | "standaloneEnabled"
+        | "reconfigEnabled"
+        | "syncEnabled"
+        | "preAllocSize"
+        | "snapshot.trust.empty"
+        | "localSessionsEnabled"
+        | "localSessionsUpgradingEnabled"
+        | "admin.enableServer"
+        | "admin.serverPort"
+        | "extendedTypesEnabled" => Nothing,
+        _ => return None,
+    })
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a port"))
+}
+
+/// The original takes names too; a name could mean an address that one did not mean to open.
+fn ip(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        _ => text.parse().map_err(|_| format!("{text:?} is not an IP address")),
+    }
+}
+
+/// -1 is the default.
+fn timeout(text: &str) -> Result<Option<Duration>, String> {
+    if text == "-1" { Ok(None) } else { time(text).map(Some) }
+}
+
+fn zero_is_all(text: &str) -> Result<usize, String> {
+    if text == "0" { Ok(usize::MAX) } else { count(text) }
+}
+
+/// The entries of a properties file with the number of the line each begins in. A file that opens with a byte
+/// order mark is read as without it.
+fn entries(text: &str) -> Vec<(usize, String, String)> {
+    let mut found = Vec::new();
+    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let mut entry = line.trim_start().to_string();
+        if entry.is_empty() || entry.starts_with(['#', '!']) {
+            continue;
+        }
+        while entry.ends_with('\\') {
+            entry.pop();
+            match lines.next() {
+                Some((_, more)) => entry.push_str(more.trim_start()),
+                None => break,
+            }
+        }
+        let split = entry.find(['=', ':']).or_else(|| entry.find(char::is_whitespace));
+        let (key, value) = split.map_or((&entry[..], ""), |at| (&entry[..at], &entry[at + 1..]));
+        found.push((number + 1, key.trim().to_string(), value.trim().to_string()));
+    }
+    found
+}

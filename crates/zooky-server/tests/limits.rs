@@ -1,0 +1,175 @@
+//! Every limit: who goes over it gets the original's answer, and a good client beside it notices nothing.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/client.rs"]
+mod support;
+
+use std::time::Duration;
+
+use support::{Raw, config, create, new_session};
+use tempfile::TempDir;
+use zooky_server::{Config, Limits, Server};
+use zooky_wire::{CreateMode, ErrorCode, Request, Response};
+
+/// A server with other limits than usual, and a client that is to notice nothing.
+struct Bench {
+    server: Server,
+    good: Raw,
+    writes: usize,
+    _dir: TempDir,
+}
+
+impl Bench {
+    fn with(change: impl FnOnce(&mut Limits)) -> Bench {
+        let dir = TempDir::new().unwrap();
+        let mut config: Config = config(dir.path());
+        change(&mut config.limits);
+        let server = Server::start(config).unwrap();
+        let good = Raw::connect(server.addr());
+        Bench { server, good, writes: 0, _dir: dir }
+    }
+
+    fn open(&self) -> Raw {
+        Raw::open(self.server.addr())
+    }
+
+    fn connect(&self) -> Raw {
+        Raw::connect(self.server.addr())
+    }
+
+    /// The good client writes and reads as ever, on its first connection.
+    #[track_caller]
+    fn goes_on(&mut self) {
+        let path = format!("/good{}", self.writes);
+        self.writes += 1;
+        assert_eq!(self.good.create(&path, CreateMode::EPHEMERAL, b"x").as_ref(), Ok(&path));
+        assert!(self.good.exists(&path, false).is_some());
+    }
+
+    /// A further client cannot have a session.
+    #[track_caller]
+    fn refuses_a_session(&mut self) {
+        assert!(self.open().shake(&new_session(10_000)).is_err());
+        self.goes_on();
+    }
+}
+
+#[test]
+fn frames() {
+    let mut b = Bench::with(|limits| limits.frame_bytes = 1_000);
+    let mut bad = b.connect();
+    assert!(bad.create("/small", CreateMode::PERSISTENT, &[1; 900]).is_ok());
+    bad.send(&[create("/large", CreateMode::PERSISTENT, &[1; 1_000])]).unwrap();
+    assert!(bad.frame().is_err());
+    b.goes_on();
+    assert!(b.good.exists("/large", false).is_none());
+}
+
+#[test]
+fn connections_in_all() {
+    let mut b = Bench::with(|limits| limits.connections = 3);
+    let others = [b.connect(), b.connect()];
+    b.refuses_a_session();
+    drop(others);
+    // Their places become free.
+    zooky_testkit::eventually(Duration::from_secs(10), "a place to become free", || {
+        b.open().shake(&new_session(10_000)).ok()
+    });
+    b.goes_on();
+}
+
+#[test]
+fn connections_from_one_address() {
+    let mut b = Bench::with(|limits| limits.connections_per_loopback = 2);
+    let _other = b.connect();
+    b.refuses_a_session();
+}
+
+#[test]
+fn the_time_to_the_first_packet() {
+    let mut b = Bench::with(|limits| limits.first_packet = Duration::from_millis(200));
+    // Nothing at all, and a packet that never ends.
+    let (mut mute, mut slow) = (b.open(), b.open());
+    slow.raw(&[0, 0, 0, 44, 0, 0]).unwrap();
+    assert!(mute.frame().is_err() && slow.frame().is_err());
+    b.goes_on();
+}
+
+#[test]
+fn requests_under_way() {
+    let mut b = Bench::with(|limits| limits.outstanding = 2);
+    let mut eager = b.connect();
+    let number = |i: usize| format!("/eager{i:03}");
+    let creates: Vec<Request> = (0..300).map(|i| create(&number(i), CreateMode::EPHEMERAL, b"")).collect();
+    eager.send(&creates).unwrap();
+    b.goes_on();
+    // All are served, in order, if in small portions.
+    for i in 0..300 {
+        let (header, body) = eager.reply().unwrap();
+        let answer = support::answer(zooky_wire::OpCode::CREATE, header, &body);
+        assert_eq!(answer, Ok(Response::Path(number(i))));
+    }
+}
+
+#[test]
+fn sessions() {
+    let mut b = Bench::with(|limits| limits.core.max_sessions = 2);
+    let mut other = b.connect();
+    b.refuses_a_session();
+    // It may change its connection, and when it ends another one may begin.
+    let mut again = Raw::reattach(b.server.addr(), &other).unwrap();
+    assert_eq!(again.session, other.session);
+    assert!(other.frame().is_err());
+    b.refuses_a_session();
+    again.call(Request::CloseSession).unwrap();
+    b.connect();
+    b.goes_on();
+}
+
+#[test]
+fn watches_of_one_session() {
+    let mut b = Bench::with(|limits| limits.core.max_watches_per_session = 10);
+    let mut bomber = b.connect();
+    let exists = |i: usize| Request::Exists { path: format!("/none{i}"), watch: true };
+    let answers: Vec<_> = (0..11).map(|i| bomber.call(exists(i)).unwrap_err()).collect();
+    assert_eq!(answers[..10], [ErrorCode::NO_NODE; 10]);
+    assert_eq!(answers[10], ErrorCode::INVALID_CALLBACK);
+    b.goes_on();
+    assert!(b.good.exists("/none0", true).is_none(), "each session has its own");
+    assert!(bomber.exists("/none0", false).is_none(), "the connection lives on");
+}
+
+#[test]
+fn bytes_that_nobody_reads() {
+    let mut b = Bench::with(|limits| {
+        (limits.unread_soft_bytes, limits.unread_hard_bytes) = (100_000, 1_000_000);
+    });
+    let mut deaf = b.connect();
+    // Events come unasked, so holding back its requests is not enough.
+    let path = format!("/{}", "x".repeat(50_000));
+    deaf.call(Request::AddWatch { path: path.clone(), mode: 0 }).unwrap();
+    b.good.create(&path, CreateMode::PERSISTENT, b"").unwrap();
+    let set = || Request::SetData { path: path.clone(), data: None, version: -1 };
+    zooky_testkit::eventually(Duration::from_secs(60), "the connection to be closed", || {
+        b.good.call(set()).unwrap();
+        let mntr = support::word(b.server.addr(), "mntr");
+        // The good one and the one that asks.
+        mntr.contains("zk_num_alive_connections\t2\n").then_some(())
+    });
+    b.goes_on();
+}
+
+#[test]
+fn bytes_of_the_tree() {
+    let mut b = Bench::with(|limits| limits.core.max_tree_bytes = 20_000);
+    let mut filler = b.connect();
+    let answers: Vec<_> =
+        (0..30).map(|i| filler.create(&format!("/fill{i}"), CreateMode::PERSISTENT, &[1; 1_000])).collect();
+    assert!(answers[0].is_ok());
+    assert_eq!(answers[29], Err(ErrorCode::QUOTA_EXCEEDED));
+    // It still reads and deletes, and others go on with what they have.
+    assert!(b.good.exists("/fill0", false).is_some());
+    filler.call(Request::Delete { path: "/fill0".into(), version: -1 }).unwrap();
+    b.goes_on();
+}
