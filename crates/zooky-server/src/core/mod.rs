@@ -17,10 +17,12 @@ mod handshake;
 mod hash;
 mod image;
 mod limits;
+mod members;
 mod node;
 mod notify;
 mod ops;
 mod password;
+mod quota;
 mod replay;
 mod sessions;
 mod stats;
@@ -142,8 +144,10 @@ impl Core {
     /// Only the root.
     fn bare(config: CoreConfig) -> Core {
         let hashing = Hashing::new(config.hash_seed);
+        let mut tree = Tree::new(hashing.clone());
+        tree.quotas.enforce = config.enforce_quota;
         Core {
-            tree: Tree::new(hashing.clone()),
+            tree,
             sessions: Sessions::new(&hashing),
             conns: hashing.map(),
             data_watches: Watches::new(&hashing),
