@@ -18,10 +18,12 @@ mod handshake;
 mod hash;
 mod image;
 mod limits;
+mod members;
 mod node;
 mod notify;
 mod ops;
 mod password;
+mod quota;
 mod replay;
 mod room;
 mod sessions;
@@ -149,6 +151,7 @@ impl Core {
         let hashing = Hashing::new(config.hash_seed);
         let mut tree = Tree::new(hashing.clone());
         tree.max_bytes = config.limits.max_tree_bytes;
+        tree.quotas.enforce = config.enforce_quota;
         Core {
             tree,
             sessions: Sessions::new(&hashing),

@@ -9,4 +9,4 @@ mod listener;
 
 pub(crate) use conn::{Conn, Fill};
 pub(crate) use conns::Conns;
-pub(crate) use listener::{Accepted, Listener, bind};
+pub(crate) use listener::{Accepted, Listener, bind, local_addr};

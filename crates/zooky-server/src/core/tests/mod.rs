@@ -5,6 +5,7 @@ mod access;
 mod capture;
 mod handshake;
 mod multi;
+mod quota;
 mod recovery;
 mod room;
 mod time;
