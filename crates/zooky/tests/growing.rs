@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{LONG, config, eventually, path, run, telling};
 use tempfile::TempDir;
-use zooky::session::{CreateMode, State};
+use zooky::session::{CreateMode, Session, State};
 use zooky::{Acl, Client, GuardState, Lock};
 use zooky_server::{Config, Server};
 use zooky_testkit::{Ensemble, free_port};
@@ -96,5 +96,28 @@ fn ensemble_grown_from_the_embedded_server_keeps_data_sessions_and_a_held_lock()
         let next = waiting.await.unwrap();
         assert!(next.fencing_token() > token);
         next.release().await.unwrap();
+        and_back(ensemble, &session).await;
     });
+}
+
+/// The embedded server on what the ensemble's leader has: the session lives on once more.
+async fn and_back(ensemble: Ensemble, session: &Session) {
+    session.create("/after", "there", CreateMode::EPHEMERAL, &Acl::open()).await.unwrap();
+    let back = TempDir::new().unwrap();
+    let mut ensemble = ensemble;
+    let leader = ensemble.leader();
+    let addr = ensemble.member(leader).addr();
+    copy_when_down(&mut ensemble, leader, back.path());
+    let mut settings = Config::new(addr, back.path());
+    settings.max_session_timeout = Some(TIMEOUT);
+    settings.original_passwords = true;
+    let _server = Server::start(settings).unwrap();
+    let (data, stat) = session.get("/after").await.unwrap();
+    assert_eq!((&data[..], stat.ephemeral_owner), (&b"there"[..], session.id()));
+    assert_eq!(&session.get("/n49").await.unwrap().0[..], b"data 49");
+}
+
+fn copy_when_down(ensemble: &mut Ensemble, leader: usize, to: &Path) {
+    (0..ensemble.len()).for_each(|member| ensemble.member(member).kill());
+    copy(ensemble.member(leader).data_dir(), to);
 }
