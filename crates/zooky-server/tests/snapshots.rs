@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,34 @@ fn a_snapshot_that_was_interrupted_is_removed_at_the_next_start() {
     fs::write(&unfinished, b"ZKSN").unwrap();
     start(dir.path()).stop().unwrap();
     assert!(!unfinished.exists());
+}
+
+/// Who else may read the directory may read every node.
+#[test]
+fn directories_and_files_are_their_owners_alone() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("new");
+    // Made by others, and open: closed at the start.
+    fs::create_dir_all(data.join("version-2")).unwrap();
+    for open in [&data, &data.join("version-2")] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let server = start_with(&data, 10);
+    let mut client = Raw::connect(server.addr());
+    client.create("/busy", CreateMode::PERSISTENT, b"").unwrap();
+    eventually(Duration::from_secs(30), "a snapshot", || {
+        write(&mut client, 5);
+        (files(&data, "snapshot.").len() > 1).then_some(())
+    });
+    server.stop().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join("version-2"))), (0o700, 0o700));
+    for directory in [&data, &data.join("version-2")] {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(path.is_dir() || mode(&path) == 0o600, "{}: {:o}", path.display(), mode(&path));
+        }
+    }
 }
 
 /// Creates `count` nodes, a thousand to a directory.
