@@ -71,6 +71,14 @@ pub enum Input {
         /// Who is at the other end (the `ip` scheme's identity).
         peer: IpAddr,
     },
+    /// The connection's client has proved, by TLS, that this is its certificate's subject (the `x509`
+    /// scheme's identity). Comes before the connection's first frame.
+    Certified {
+        /// Which connection.
+        conn: ConnId,
+        /// The subject, as RFC 2253 writes it.
+        subject: String,
+    },
     /// A whole frame came in, here without its length. The first of a connection is its connect request.
     Frame {
         /// On which connection.
@@ -169,6 +177,11 @@ impl Core {
         match input {
             Input::Opened { conn, peer } => {
                 self.conns.insert(conn, Conn::new(peer));
+            }
+            Input::Certified { conn, subject } => {
+                if let Some(open) = self.conns.get_mut(&conn) {
+                    open.add_id("x509", subject);
+                }
             }
             Input::Frame { conn, frame } => self.frame(conn, &frame, out),
             Input::Closed { conn } => self.forget_conn(conn),

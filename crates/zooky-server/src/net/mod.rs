@@ -6,7 +6,11 @@ mod conn;
 mod conns;
 pub(crate) mod four_letter;
 mod listener;
+pub(crate) mod metrics;
+mod subject;
+mod tls;
 
-pub(crate) use conn::{Conn, Fill};
+pub(crate) use conn::{Conn, Fill, Trade};
 pub(crate) use conns::Conns;
 pub(crate) use listener::{Accepted, Listener, bind};
+pub(crate) use tls::Tls;

@@ -2,22 +2,20 @@
 
 use bytes::Bytes;
 
-use super::{FIRST_CONN, LINGER_MS, Run};
+use super::{LINGER_MS, Run};
 use crate::core::{ConnId, Input};
 use crate::error::ServerError;
-use crate::net::{Accepted, Conn, Fill, four_letter};
+use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
-/// How many connections are accepted in one turn.
-const ACCEPTS: usize = 256;
 /// How many frames of one connection are served in one turn.
 const FRAMES: usize = 512;
-/// How long to wait when there is no room for another connection.
-const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// What to do next with a connection.
 enum Next {
     Frame(Bytes),
     Word(&'static str),
+    /// The first line of a request for the metrics.
+    Scrape(Vec<u8>),
     /// Nothing whole has come in.
     More,
     /// Its answers have to drain first.
@@ -27,43 +25,22 @@ enum Next {
 }
 
 impl Run {
-    /// Takes new connections.
-    pub(super) fn accept(&mut self) {
-        if self.accept_at.is_none_or(|at| at > self.now.mono_ms) {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            match self.listener.accept() {
-                Accepted::Nothing => {
-                    self.accept_at = None;
-                    return;
-                }
-                Accepted::Full(error) => {
-                    tracing::warn!(%error, "cannot accept a connection now");
-                    self.accept_at = Some(self.now.mono_ms + ACCEPT_AGAIN_MS);
-                    return;
-                }
-                Accepted::Conn(socket, peer) => {
-                    let peer = peer.ip().to_canonical();
-                    if !self.conns.has_room(peer, &self.config.limits) {
-                        tracing::warn!(%peer, "closed: too many connections");
-                        continue;
-                    }
-                    match self.conns.add(socket, peer, self.poll.registry(), FIRST_CONN) {
-                        Ok(key) => self.opened(key),
-                        Err(error) => tracing::warn!(%peer, %error, "cannot use a new connection"),
-                    }
+    /// Begins to listen to a new connection.
+    pub(super) fn opened(&mut self, key: u64, trade: Trade) {
+        let limit_ms = self.config.limits.first_packet.as_millis() as u64;
+        self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
+        let Some(conn) = self.conns.get(key) else { return };
+        conn.trade = trade;
+        if trade == Trade::Tls {
+            match self.tls.as_ref().map(Tls::accept) {
+                Some(Ok(tls)) => conn.wrap(tls),
+                failed => {
+                    tracing::error!(?failed, "closed: TLS cannot begin");
+                    return self.drop_conn(key);
                 }
             }
         }
-        // There may be more; next turn.
-        self.accept_at = Some(0);
-    }
-
-    fn opened(&mut self, key: u64) {
-        let limit_ms = self.config.limits.first_packet.as_millis() as u64;
-        self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
-        if let Some(conn) = self.conns.get(key) {
+        if trade != Trade::Metrics {
             let peer = conn.peer;
             self.step(Input::Opened { conn: ConnId(key), peer });
         }
@@ -103,6 +80,7 @@ impl Run {
                     self.step(Input::Frame { conn: ConnId(key), frame });
                 }
                 Next::Word(word) => return self.answer_word(key, word),
+                Next::Scrape(request) => return self.answer_scrape(key, &request),
                 Next::Refuse => return self.drop_conn(key),
                 Next::Wait => return,
                 Next::More if ended => return self.ended(key),
@@ -111,7 +89,7 @@ impl Run {
                 Next::More => {
                     filled = true;
                     match conn.fill(&mut self.scratch) {
-                        Ok(Fill::Open) => {}
+                        Ok(Fill::Open) => self.after_tls(key),
                         Ok(Fill::End) => ended = true,
                         Err(error) => {
                             tracing::debug!(conn = key, %error, "connection lost");
@@ -123,6 +101,19 @@ impl Run {
         }
         // It has more, perhaps; the others come first.
         self.put_in_line(key);
+    }
+
+    /// What TLS has brought besides bytes: something to send, or who the client is.
+    fn after_tls(&mut self, key: u64) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.wants_flush() && !conn.in_dirty {
+            conn.in_dirty = true;
+            self.dirty.push((key & u64::from(u32::MAX)) as usize);
+        }
+        if let Some(subject) = conn.take_subject() {
+            tracing::debug!(conn = key, subject, "the client has a certificate");
+            self.step(Input::Certified { conn: ConnId(key), subject });
+        }
     }
 
     fn put_in_line(&mut self, key: u64) {
@@ -171,13 +162,35 @@ impl Run {
         self.hold(key, None);
     }
 
+    fn answer_scrape(&mut self, key: u64, request: &[u8]) {
+        let stats = self.core.stats();
+        let numbers = metrics::Numbers {
+            uptime_ms: self.now.mono_ms - self.started_ms,
+            zxid: self.core.last_zxid(),
+            znodes: stats.znodes,
+            watches: stats.watches,
+            sessions: stats.sessions,
+            ephemerals: stats.ephemerals,
+            data_bytes: stats.approximate_data_size,
+            tree_bytes: stats.tree_bytes,
+            connections: self.conns.len(),
+            refused: self.doors.refused,
+            held: self.held.len(),
+            log_waiting_bytes: self.syncer.waiting_bytes(),
+            received: self.received,
+            sent: self.sent,
+        };
+        let answer = metrics::answer(request, &numbers, &self.config.limits);
+        self.hold(key, Some(Bytes::from(answer)));
+        self.hold(key, None);
+    }
+
     /// Closes a connection at once; what waits for it is lost.
     pub(super) fn drop_conn(&mut self, key: u64) {
         self.forget(key);
         if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
             conn.shut_down(&mut self.scratch);
-            // A place has become free.
-            self.accept_at = self.accept_at.map(|_| 0);
+            self.doors.look_again();
         }
     }
 
@@ -233,6 +246,13 @@ fn next(conn: &mut Conn, limits: &crate::config::Limits) -> Next {
     if conn.is_behind(limits) {
         conn.paused = true;
         return Next::Wait;
+    }
+    if conn.trade == Trade::Metrics {
+        return match conn.http_request() {
+            Ok(Some(request)) => Next::Scrape(request),
+            Ok(None) => Next::More,
+            Err(()) => Next::Refuse,
+        };
     }
     if let Some(word) = conn.opening().and_then(four_letter::word) {
         conn.greeted = true;
