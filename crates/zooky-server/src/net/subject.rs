@@ -176,6 +176,14 @@ mod tests {
         assert_eq!(subject(&certificate(&[cn(&[b'x'; 300])])).unwrap().len(), 303);
     }
 
+    /// Made by OpenSSL; what Java 17 writes for it.
+    #[test]
+    fn a_real_certificate_is_as_java_17_writes_it() {
+        let java = "CN=\\ me\\#1\\\\ \\=\\ ,STREET=t,ST=s,UID=u,1.2.840.113549.1.9.1=#1603614062,OU=a+L=\u{e4},\
+                    O=Zooky\\, Inc. \\<x\\>\\;\\\"y\\\",DC=org";
+        assert_eq!(subject(include_bytes!("testdata/odd-subject.der")).unwrap(), java);
+    }
+
     #[test]
     fn nothing_that_is_cut_short_or_wrong_panics() {
         let whole = certificate(&[der(SET, &attribute(&[85, 4, 3], 0x1e, b"abc"))]);
