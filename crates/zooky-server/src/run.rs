@@ -10,6 +10,7 @@
 
 mod serve;
 mod time;
+mod words;
 
 pub(crate) use time::now;
 
@@ -27,7 +28,7 @@ use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
 use crate::log::Syncer;
-use crate::net::{Conns, Listener};
+use crate::net::{Conns, Latency, Listener};
 
 const LISTENER: Token = Token(0);
 /// The token of the waker that stops the loop and tells of finished syncs.
@@ -83,6 +84,9 @@ pub(crate) struct Run {
     accept_at: Option<u64>,
     received: u64,
     sent: u64,
+    latency: Latency,
+    /// When the answers that leave now leave, in `mono_ms`.
+    answered_ms: u64,
     scratch: Box<[u8]>,
 }
 
@@ -120,6 +124,8 @@ impl Run {
             accept_at: None,
             received: 0,
             sent: 0,
+            latency: Latency::default(),
+            answered_ms: now.mono_ms,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
         };
         run.core.begin(now);
@@ -140,6 +146,7 @@ impl Run {
         while !self.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
             self.now = time::later_than(self.now);
+            self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
             self.accept();
@@ -147,6 +154,7 @@ impl Run {
             self.tick();
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
+            self.answered_ms = time::mono_ms();
             self.release();
             self.flush();
         }

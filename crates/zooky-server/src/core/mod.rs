@@ -24,6 +24,7 @@ mod ops;
 mod password;
 mod quota;
 mod replay;
+mod report;
 mod sessions;
 mod stats;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use image::{Image, ImageNode, RestoredNode};
 pub use limits::Limits;
 pub use password::PasswordRule;
 pub use replay::{ReplayError, RestoreError};
+pub use report::SessionReport;
 pub use stats::Stats;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use mio::net::TcpStream;
 use zooky_wire::{FrameError, take_frame};
 
+use super::Traffic;
 use crate::config::Limits;
 
 /// What reading once brought.
@@ -25,6 +26,10 @@ pub(crate) struct Conn {
     pub(crate) key: u64,
     /// Who is at the other end.
     pub(crate) peer: IpAddr,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    /// What it asked, and how long that took.
+    pub(crate) traffic: Traffic,
     socket: TcpStream,
     input: BytesMut,
     output: BytesMut,
@@ -57,6 +62,8 @@ impl Conn {
         Conn {
             key,
             peer,
+            opened_ms: 0,
+            traffic: Traffic::default(),
             socket,
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -77,6 +84,12 @@ impl Conn {
     /// For registering with a poll.
     pub(super) fn source(&mut self) -> &mut TcpStream {
         &mut self.socket
+    }
+
+    /// Its other end, `host:port`.
+    pub(crate) fn address(&self) -> String {
+        // One that is gone already has no address; the host is known still.
+        self.socket.peer_addr().map_or_else(|_| self.peer.to_string(), |addr| addr.to_string())
     }
 
     /// Reads once, by way of `scratch`.

@@ -6,7 +6,9 @@ mod conn;
 mod conns;
 pub(crate) mod four_letter;
 mod listener;
+mod traffic;
 
 pub(crate) use conn::{Conn, Fill};
 pub(crate) use conns::Conns;
 pub(crate) use listener::{Accepted, Listener, bind, local_addr};
+pub(crate) use traffic::{Latency, Traffic};

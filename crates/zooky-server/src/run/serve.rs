@@ -16,7 +16,8 @@ const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// What to do next with a connection.
 enum Next {
-    Frame(Bytes),
+    /// A request; whether it is the connection's first.
+    Frame(Bytes, bool),
     Word(&'static str),
     /// Nothing whole has come in.
     More,
@@ -64,6 +65,7 @@ impl Run {
         let limit_ms = self.config.limits.first_packet.as_millis() as u64;
         self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
         if let Some(conn) = self.conns.get(key) {
+            conn.opened_ms = self.now.wall_ms;
             let peer = conn.peer;
             self.step(Input::Opened { conn: ConnId(key), peer });
         }
@@ -97,8 +99,9 @@ impl Run {
         for _ in 0..FRAMES {
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
             match next(conn, &self.config.limits) {
-                Next::Frame(frame) => {
+                Next::Frame(frame, greeting) => {
                     self.received += 1;
+                    conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
                     self.step(Input::Frame { conn: ConnId(key), frame });
                 }
@@ -141,34 +144,12 @@ impl Run {
     }
 
     /// Tells the core that the connection is gone, once.
-    fn forget(&mut self, key: u64) {
+    pub(super) fn forget(&mut self, key: u64) {
         if let Some(conn) = self.conns.get(key)
             && !std::mem::replace(&mut conn.forgotten, true)
         {
             self.step(Input::Closed { conn: ConnId(key) });
         }
-    }
-
-    fn answer_word(&mut self, key: u64, word: &str) {
-        let stats = self.core.stats();
-        let facts = four_letter::Facts {
-            zxid: self.core.last_zxid(),
-            znodes: stats.znodes,
-            watches: stats.watches,
-            sessions: stats.sessions,
-            ephemerals: stats.ephemerals,
-            data_bytes: stats.approximate_data_size,
-            connections: self.conns.len(),
-            outstanding: self.held.len(),
-            received: self.received,
-            sent: self.sent,
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            port: self.addr.port(),
-        };
-        let answer = four_letter::answer(word, &self.config, &facts);
-        self.forget(key);
-        self.hold(key, Some(Bytes::from(answer)));
-        self.hold(key, None);
     }
 
     /// Closes a connection at once; what waits for it is lost.
@@ -189,6 +170,9 @@ impl Run {
                 conn.held_count -= 1;
                 conn.held_bytes -= frame.len();
                 conn.send(&frame);
+                if let Some(took_ms) = conn.traffic.answer(&frame, self.answered_ms) {
+                    self.latency.note(took_ms);
+                }
             }
             None => conn.close_when_sent = true,
         }
@@ -240,8 +224,8 @@ fn next(conn: &mut Conn, limits: &crate::config::Limits) -> Next {
     }
     match conn.next_frame(limits.frame_bytes) {
         Ok(Some(frame)) => {
-            conn.greeted = true;
-            Next::Frame(frame)
+            let greeting = !std::mem::replace(&mut conn.greeted, true);
+            Next::Frame(frame, greeting)
         }
         Ok(None) => Next::More,
         Err(error) => {
