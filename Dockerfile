@@ -3,7 +3,7 @@
 #   docker build -t zooky-server .
 #   docker run --rm -p 2181:2181 zooky-server
 #
-# Its data is in the volume /data. Settings: docs/server.md, each as a variable (`-e ZOOKY_TICK_TIME=1000`) or a flag
+# Its data is in the volume /data. Settings: docs/settings.md, each as a variable (`-e ZOOKY_TICK_TIME=1000`) or a flag
 # behind the image's name. The port is plain text; publish it as `-p 127.0.0.1:2181:2181` to keep it to one machine.
 
 FROM rust:1.90-slim-bookworm AS build

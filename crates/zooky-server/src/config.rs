@@ -31,6 +31,8 @@ pub struct Config {
     pub super_digest: Option<String>,
     /// Which four-letter words are answered.
     pub four_letter_words: FourLetterWords,
+    /// Whether the hard limits of quotas are enforced; as in the original they are only shown otherwise.
+    pub enforce_quota: bool,
     /// Whether session passwords follow Apache ZooKeeper's rule, which anybody can compute, instead of a
     /// secret of this data directory. For data that an ensemble of the original is to take over with its
     /// sessions alive; it must be set before those sessions begin.
@@ -54,6 +56,7 @@ impl Config {
             limits: Limits::default(),
             super_digest: None,
             four_letter_words: FourLetterWords::default(),
+            enforce_quota: false,
             original_passwords: false,
             log_roll_bytes: crate::log::ROLL_BYTES_DEFAULT,
         }

@@ -11,6 +11,7 @@
 mod doors;
 mod serve;
 mod time;
+mod words;
 
 pub(crate) use doors::Door;
 pub(crate) use time::now;
@@ -29,7 +30,7 @@ use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
 use crate::log::Syncer;
-use crate::net::{Conns, Tls};
+use crate::net::{Conns, Latency, Tls};
 use doors::{DOORS, Doors};
 
 /// The token of the waker that stops the loop and tells of finished syncs; the doors' follow.
@@ -84,6 +85,9 @@ pub(crate) struct Run {
     closings: VecDeque<(u64, u64)>,
     received: u64,
     sent: u64,
+    latency: Latency,
+    /// When the answers that leave now leave, in `mono_ms`.
+    answered_ms: u64,
     scratch: Box<[u8]>,
 }
 
@@ -119,6 +123,8 @@ impl Run {
             closings: VecDeque::new(),
             received: 0,
             sent: 0,
+            latency: Latency::default(),
+            answered_ms: now.mono_ms,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
         };
         run.core.begin(now);
@@ -139,6 +145,7 @@ impl Run {
         while !self.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
             self.now = time::later_than(self.now);
+            self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
             self.accept();
@@ -146,6 +153,7 @@ impl Run {
             self.tick();
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
+            self.answered_ms = time::mono_ms();
             self.release();
             self.flush();
         }

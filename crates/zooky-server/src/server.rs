@@ -12,7 +12,7 @@ use crate::core::{CoreConfig, PasswordRule, first_session_id};
 use crate::data_dir::DataDir;
 use crate::error::{ServerError, StartError};
 use crate::log::{FileStorage, Recovered, Storage, Syncer, recover};
-use crate::net::{Listener, Tls, Trade, bind};
+use crate::net::{Listener, Tls, Trade, bind, local_addr};
 use crate::run::{Door, Run, WAKER, now};
 use crate::secret;
 
@@ -74,7 +74,9 @@ impl Server {
             PasswordRule::Keyed(secret::load_or_make(&dir)?)
         };
         let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(dir.version_2()));
-        let Recovered { core, mut log, replayed, torn } = recover(&storage, core_config(&config, password))?;
+        let mut core = core_config(&config, password);
+        core.client_addr = local_addr(&socket, config.listen)?.to_string();
+        let Recovered { core, mut log, replayed, torn } = recover(&storage, core)?;
         log.set_roll_bytes(config.log_roll_bytes);
         if let Some(torn) = torn {
             tracing::warn!(
@@ -179,5 +181,6 @@ fn core_config(config: &Config, password: PasswordRule) -> CoreConfig {
     core.max_session_timeout_ms = config.max_timeout_ms();
     core.limits = config.limits.core;
     core.super_digest.clone_from(&config.super_digest);
+    core.enforce_quota = config.enforce_quota;
     core
 }

@@ -180,6 +180,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         Set::Text(set!(c.original_passwords = switch)),
     ),
     server(
+        "enforce-quota",
+        "",
+        "Refuse what goes over the hard limit of a quota, instead of only showing it",
+        Set::Text(set!(c.enforce_quota = switch)),
+    ),
+    server(
         "log-roll-bytes",
         "BYTES",
         "How long a log file may get before a new one is started [default: 64m]",

@@ -49,10 +49,10 @@ fn the_flag_counts_before_the_environment_before_the_file_before_the_default() {
 
 #[test]
 fn every_setting_has_a_flag_a_variable_and_a_line_in_the_documentation() {
-    let documentation = include_str!("../../../../docs/server.md");
+    let documentation = include_str!("../../../../docs/settings.md");
     for setting in SETTINGS {
         let row = format!("| `--{} {}", setting.name, setting.value).trim_end().to_string();
-        assert!(documentation.contains(&row), "docs/server.md has no row for --{}", setting.name);
+        assert!(documentation.contains(&row), "docs/settings.md has no row for --{}", setting.name);
         // A value that no setting takes, so that each names its source.
         if setting.value == "DIR" || setting.value == "FILE" {
             continue;

@@ -128,6 +128,7 @@ fn meaning(key: &str) -> Option<Meaning> {
         "4lw.commands.whitelist" => Setting("four-letter-words"),
         "jute.maxbuffer" => Setting("max-frame-bytes"),
         "DigestAuthenticationProvider.superDigest" => Setting("super-digest"),
+        "enforceQuota" => Setting("enforce-quota"),
         "txnLogSizeLimitInKb" => Own(|config, text| {
             config.log_roll_bytes = bytes(&format!("{text}k"))?;
             Ok(())

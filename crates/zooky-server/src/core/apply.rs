@@ -51,6 +51,7 @@ impl Core {
     fn apply_part(&mut self, header: &TxnHeader, txn: &Txn) -> Stat {
         let Ok(Some(change)) = mutate(&mut self.tree, header, txn) else { return Stat::default() };
         self.notify(&change, header.zxid);
+        self.tree.count_change(&change);
         self.tree.commit(&change);
         match change {
             Change::Created { id, .. } | Change::Data { id, .. } | Change::Acl { id, .. } => {
@@ -77,6 +78,7 @@ impl Core {
     fn apply_delete(&mut self, header: &TxnHeader, path: &str) {
         if let Ok(change) = self.tree.delete(path, header.zxid) {
             self.notify(&change, header.zxid);
+            self.tree.count_change(&change);
             self.tree.commit(&change);
         }
     }

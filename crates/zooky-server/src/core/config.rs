@@ -22,6 +22,10 @@ pub struct CoreConfig {
     /// Keys the hash tables, so that clients cannot choose paths that collide. Any number that
     /// clients do not know; it shows in nothing the core puts out.
     pub hash_seed: u64,
+    /// Where this server takes clients, `host:port`: what `reconfig` shows of it.
+    pub client_addr: String,
+    /// Whether the hard limits of quotas are enforced; off in the original unless it is told.
+    pub enforce_quota: bool,
     /// How often containers and TTL nodes are looked at, in milliseconds.
     pub container_check_ms: u64,
 }
@@ -37,6 +41,8 @@ impl CoreConfig {
             first_session_id,
             password,
             hash_seed: 0,
+            client_addr: "0.0.0.0:2181".into(),
+            enforce_quota: false,
             container_check_ms: 60_000,
         }
     }

@@ -17,11 +17,14 @@ mod handshake;
 mod hash;
 mod image;
 mod limits;
+mod members;
 mod node;
 mod notify;
 mod ops;
 mod password;
+mod quota;
 mod replay;
+mod report;
 mod room;
 mod sessions;
 mod stats;
@@ -46,6 +49,7 @@ pub use image::{Image, ImageNode, RestoredNode};
 pub use limits::Limits;
 pub use password::PasswordRule;
 pub use replay::{ReplayError, RestoreError};
+pub use report::SessionReport;
 pub use stats::Stats;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
@@ -153,6 +157,7 @@ impl Core {
         let hashing = Hashing::new(config.hash_seed);
         let mut tree = Tree::new(hashing.clone());
         tree.max_bytes = config.limits.max_tree_bytes;
+        tree.quotas.enforce = config.enforce_quota;
         Core {
             tree,
             sessions: Sessions::new(&hashing),

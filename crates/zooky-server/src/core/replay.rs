@@ -96,6 +96,7 @@ impl Core {
             tree.acls.release(acl);
         }
         debug_assert!(tree.find("/") == Some(ROOT));
+        tree.find_quotas();
         Ok(core)
     }
 }

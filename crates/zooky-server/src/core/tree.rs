@@ -12,6 +12,7 @@ use zooky_wire::{Acl, ErrorCode, StatPersisted, parent, perms};
 use super::acl::{AclTable, OPEN};
 use super::hash::{Hashing, IdTable, Map};
 use super::node::{AclId, Lifetime, Node, NodeId, fresh_stat};
+use super::quota::Quotas;
 
 /// The root's number.
 pub(super) const ROOT: NodeId = 0;
@@ -33,6 +34,7 @@ pub(super) struct Tree {
     data_size: u64,
     /// What `room` allows.
     pub(super) max_bytes: u64,
+    pub(super) quotas: Quotas,
 }
 
 /// What a mutation did, with what it takes to undo it.
@@ -57,6 +59,7 @@ impl Tree {
             transient: BTreeSet::new(),
             data_size: 0,
             max_bytes: u64::MAX,
+            quotas: Quotas::default(),
             hashing,
         };
         let acl = tree.acls.acquire(&Acl::open());
@@ -212,13 +215,20 @@ impl Tree {
         time_ms: i64,
     ) -> Result<Change, ErrorCode> {
         let id = self.need(path)?;
-        let node = &mut self.nodes[id as usize];
+        let old = self.replace_data(id, data.map(Box::from));
+        let node = self.node_mut(id);
         let stat = node.stat;
-        self.data_size -= node.weight();
-        let old = std::mem::replace(&mut node.data, data.map(Box::from));
-        self.data_size += node.weight();
         node.stat = StatPersisted { version, mzxid: zxid, mtime_ms: time_ms, ..stat };
         Ok(Change::Data { id, data: old, stat })
+    }
+
+    /// Exchanges a node's data, and nothing else of it.
+    pub(super) fn replace_data(&mut self, id: NodeId, data: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
+        let node = &mut self.nodes[id as usize];
+        self.data_size -= node.weight();
+        let old = std::mem::replace(&mut node.data, data);
+        self.data_size += node.weight();
+        old
     }
 
     /// Sets a node's ACL.
@@ -254,10 +264,8 @@ impl Tree {
                 self.replace(id, node);
             }
             Change::Data { id, data, stat } => {
-                let node = &mut self.nodes[id as usize];
-                self.data_size -= node.weight();
-                (node.data, node.stat) = (data, stat);
-                self.data_size += node.weight();
+                self.replace_data(id, data);
+                self.node_mut(id).stat = stat;
             }
             Change::Acl { id, acl, aversion } => {
                 let node = self.node_mut(id);

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use rustls::ServerConnection;
 use zooky_wire::{FrameError, take_frame};
 
-use super::metrics;
+use super::{Traffic, metrics};
 use crate::config::Limits;
 
 /// What reading once brought.
@@ -40,6 +40,10 @@ pub(crate) struct Conn {
     pub(crate) peer: IpAddr,
     /// What it is for.
     pub(crate) trade: Trade,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    /// What it asked, and how long that took.
+    pub(crate) traffic: Traffic,
     socket: TcpStream,
     /// The TLS around it, if there is one.
     tls: Option<Box<ServerConnection>>,
@@ -77,6 +81,8 @@ impl Conn {
             key,
             peer,
             trade: Trade::Client,
+            opened_ms: 0,
+            traffic: Traffic::default(),
             socket,
             tls: None,
             certified: false,
@@ -99,6 +105,12 @@ impl Conn {
     /// For registering with a poll.
     pub(super) fn source(&mut self) -> &mut TcpStream {
         &mut self.socket
+    }
+
+    /// Its other end, `host:port`.
+    pub(crate) fn address(&self) -> String {
+        // One that is gone already has no address; the host is known still.
+        self.socket.peer_addr().map_or_else(|_| self.peer.to_string(), |addr| addr.to_string())
     }
 
     /// Reads once, by way of `scratch`.

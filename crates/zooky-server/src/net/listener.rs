@@ -23,6 +23,12 @@ pub(crate) fn bind(addr: SocketAddr) -> Result<Socket, StartError> {
     open().map_err(|source| refused(addr, source))
 }
 
+/// The address that was taken, its port filled in.
+pub(crate) fn local_addr(socket: &Socket, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+    let addr = socket.local_addr().map_err(|source| StartError::Listen { addr: asked, source })?;
+    Ok(addr.as_socket().unwrap_or(asked))
+}
+
 fn refused(addr: SocketAddr, source: io::Error) -> StartError {
     match source.kind() {
         io::ErrorKind::AddrInUse => StartError::AddressInUse { addr },

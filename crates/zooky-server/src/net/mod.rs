@@ -9,8 +9,10 @@ mod listener;
 pub(crate) mod metrics;
 mod subject;
 mod tls;
+mod traffic;
 
 pub(crate) use conn::{Conn, Fill, Trade};
 pub(crate) use conns::Conns;
-pub(crate) use listener::{Accepted, Listener, bind};
+pub(crate) use listener::{Accepted, Listener, bind, local_addr};
 pub(crate) use tls::Tls;
+pub(crate) use traffic::{Latency, Traffic};

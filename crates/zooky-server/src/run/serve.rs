@@ -12,7 +12,8 @@ const FRAMES: usize = 512;
 
 /// What to do next with a connection.
 enum Next {
-    Frame(Bytes),
+    /// A request; whether it is the connection's first.
+    Frame(Bytes, bool),
     Word(&'static str),
     /// The first line of a request for the metrics.
     Scrape(Vec<u8>),
@@ -30,6 +31,7 @@ impl Run {
         let limit_ms = self.config.limits.first_packet.as_millis() as u64;
         self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
         let Some(conn) = self.conns.get(key) else { return };
+        conn.opened_ms = self.now.wall_ms;
         conn.trade = trade;
         if trade == Trade::Tls {
             match self.tls.as_ref().map(Tls::accept) {
@@ -74,8 +76,9 @@ impl Run {
         for _ in 0..FRAMES {
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
             match next(conn, &self.config.limits) {
-                Next::Frame(frame) => {
+                Next::Frame(frame, greeting) => {
                     self.received += 1;
+                    conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
                     self.step(Input::Frame { conn: ConnId(key), frame });
                 }
@@ -132,34 +135,12 @@ impl Run {
     }
 
     /// Tells the core that the connection is gone, once.
-    fn forget(&mut self, key: u64) {
+    pub(super) fn forget(&mut self, key: u64) {
         if let Some(conn) = self.conns.get(key)
             && !std::mem::replace(&mut conn.forgotten, true)
         {
             self.step(Input::Closed { conn: ConnId(key) });
         }
-    }
-
-    fn answer_word(&mut self, key: u64, word: &str) {
-        let stats = self.core.stats();
-        let facts = four_letter::Facts {
-            zxid: self.core.last_zxid(),
-            znodes: stats.znodes,
-            watches: stats.watches,
-            sessions: stats.sessions,
-            ephemerals: stats.ephemerals,
-            data_bytes: stats.approximate_data_size,
-            connections: self.conns.len(),
-            outstanding: self.held.len(),
-            received: self.received,
-            sent: self.sent,
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            port: self.addr.port(),
-        };
-        let answer = four_letter::answer(word, &self.config, &facts);
-        self.forget(key);
-        self.hold(key, Some(Bytes::from(answer)));
-        self.hold(key, None);
     }
 
     fn answer_scrape(&mut self, key: u64, request: &[u8]) {
@@ -202,6 +183,9 @@ impl Run {
                 conn.held_count -= 1;
                 conn.held_bytes -= frame.len();
                 conn.send(&frame);
+                if let Some(took_ms) = conn.traffic.answer(&frame, self.answered_ms) {
+                    self.latency.note(took_ms);
+                }
             }
             None => conn.close_when_sent = true,
         }
@@ -260,8 +244,8 @@ fn next(conn: &mut Conn, limits: &crate::config::Limits) -> Next {
     }
     match conn.next_frame(limits.frame_bytes) {
         Ok(Some(frame)) => {
-            conn.greeted = true;
-            Next::Frame(frame)
+            let greeting = !std::mem::replace(&mut conn.greeted, true);
+            Next::Frame(frame, greeting)
         }
         Ok(None) => Next::More,
         Err(error) => {

@@ -16,6 +16,7 @@ mod exists;
 mod get_data;
 mod multi;
 mod multi_read;
+mod reconfig;
 mod set_data;
 mod set_watches;
 mod watch;
@@ -65,9 +66,12 @@ impl Core {
             Request::RemoveWatches { path, kind } => self.remove_watches(caller, &path, kind),
             Request::CheckWatches { path, kind } => self.check_watches(caller, &path, kind),
             Request::WhoAmI => Ok(auth::who_am_i(caller)),
-            // A standalone server knows no reconfiguration. The others are served elsewhere.
-            Request::Reconfig { .. }
-            | Request::Check { .. }
+            Request::Reconfig { joining, leaving, new_members, config_id } => {
+                let wanted = reconfig::Wanted { joining, leaving, new_members, config_id };
+                self.reconfig(caller, &wanted, out)
+            }
+            // These are served elsewhere, or are nothing to be asked.
+            Request::Check { .. }
             | Request::Ping
             | Request::Auth { .. }
             | Request::Sasl { .. }

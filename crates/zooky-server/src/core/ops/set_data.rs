@@ -33,6 +33,9 @@ pub(super) fn plan(
     checked_path(&path)?;
     let id = tree.need(&path)?;
     acl::check(tree.acl(id), perms::WRITE, &caller.ids)?;
+    let length = |data: Option<&[u8]>| data.map_or(0, |data| data.len() as i64);
+    let more = length(data.as_deref()) - length(tree.node(id).data.as_deref());
+    tree.check_quota(&path, 0, more)?;
     let version = next_version(tree.node(id).stat.version, version)?;
     tree.room_for_data(tree.node(id).data.as_deref(), data.as_deref())?;
     Ok(Txn::SetData { path, data, version })

@@ -4,6 +4,7 @@
 mod access;
 mod handshake;
 mod multi;
+mod quota;
 mod recovery;
 mod room;
 mod time;
