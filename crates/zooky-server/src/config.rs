@@ -18,6 +18,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether `listen` may be an address that is not loopback, for whoever reaches it.
     pub insecure: bool,
+    /// TLS on a port of its own, besides `listen`; default: none.
+    pub tls: Option<TlsSettings>,
+    /// Where Prometheus finds the numbers, at `/metrics`; default: nowhere. What `insecure` says holds here too.
+    pub metrics: Option<SocketAddr>,
     /// The directory that holds `version-2`. It is made if it is missing.
     pub data_dir: PathBuf,
     /// The original's unit of time; session timeouts default to 2 to 20 of it.
@@ -54,6 +58,8 @@ impl Config {
         Config {
             listen,
             insecure: false,
+            tls: None,
+            metrics: None,
             data_dir: data_dir.into(),
             tick: Duration::from_millis(2_000),
             min_session_timeout: None,
@@ -83,6 +89,29 @@ impl Config {
     /// The largest session timeout in milliseconds.
     pub(crate) fn max_timeout_ms(&self) -> u32 {
         millis(self.max_session_timeout.unwrap_or(self.tick * 20))
+    }
+}
+
+/// Where and how to listen with TLS. The files are looked at every other second: new ones count for connections
+/// from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// Where to listen; any address may be named here.
+    pub listen: SocketAddr,
+    /// Our chain of certificates, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+    /// The authorities, in PEM, one of which must have signed a client's certificate; its subject is the
+    /// client's identity in the scheme `x509`. `None`: clients need no certificate.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    /// TLS for clients with or without a certificate.
+    pub fn new(listen: SocketAddr, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsSettings {
+        TlsSettings { listen, cert: cert.into(), key: key.into(), client_ca: None }
     }
 }
 

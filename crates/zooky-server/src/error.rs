@@ -19,11 +19,19 @@ pub enum StartError {
     /// The address can be reached by others, and nothing keeps them out.
     #[error(
         "{addr} is not a loopback address: whoever reaches it could take and free locks; listen on 127.0.0.1, \
-         or say --insecure (`Config::insecure`)"
+         use TLS (--tls-listen), or say --insecure (`Config::insecure`)"
     )]
     Exposed {
         /// Which address.
         addr: SocketAddr,
+    },
+    /// A certificate or key cannot be used.
+    #[error("TLS cannot use {}: {why}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The address cannot be listened on for another reason.
     #[error("cannot listen on {addr}: {source}")]

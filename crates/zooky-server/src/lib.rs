@@ -34,6 +34,6 @@ mod run;
 mod secret;
 mod server;
 
-pub use config::{Config, FourLetterWords, Limits};
+pub use config::{Config, FourLetterWords, Limits, TlsSettings};
 pub use error::{ServerError, StartError};
 pub use server::{Server, Stopper};

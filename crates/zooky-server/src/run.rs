@@ -8,9 +8,12 @@
 //! batch that must be durable before it leaves. So nothing overtakes, and nothing leaves before what it
 //! shows is durable: no reply, error, event or connect answer, and no four-letter word either.
 
+mod doors;
 mod serve;
 mod time;
+mod words;
 
+pub(crate) use doors::Door;
 pub(crate) use time::now;
 
 use std::collections::VecDeque;
@@ -21,19 +24,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
 use crate::log::{Snapshotter, Syncer};
-use crate::net::{Conns, Listener};
+use crate::net::{Conns, Latency, Tls};
+use doors::{DOORS, Doors};
 
-const LISTENER: Token = Token(0);
-/// The token of the waker that stops the loop and tells of finished syncs.
-pub(crate) const WAKER: Token = Token(1);
+/// The token of the waker that stops the loop and tells of finished syncs; the doors' follow.
+pub(crate) const WAKER: Token = Token(0);
 /// Connections have their slot plus this as token.
-const FIRST_CONN: usize = 2;
+const FIRST_CONN: usize = 1 + DOORS;
 
 /// How many events are taken at once.
 const EVENTS: usize = 1_024;
@@ -62,7 +65,8 @@ pub(crate) struct Run {
     config: Config,
     addr: SocketAddr,
     poll: Poll,
-    listener: Listener,
+    doors: Doors,
+    tls: Option<Tls>,
     stop: Arc<AtomicBool>,
     core: Core,
     syncer: Syncer,
@@ -80,10 +84,11 @@ pub(crate) struct Run {
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
     closings: VecDeque<(u64, u64)>,
-    /// There may be connections to accept; `Some(time)`: not before that `mono_ms`.
-    accept_at: Option<u64>,
     received: u64,
     sent: u64,
+    latency: Latency,
+    /// When the answers that leave now leave, in `mono_ms`.
+    answered_ms: u64,
     scratch: Box<[u8]>,
 }
 
@@ -92,20 +97,19 @@ impl Run {
     pub(crate) fn new(
         config: Config,
         poll: Poll,
-        mut listener: Listener,
+        (doors, tls): (Vec<Door>, Option<Tls>),
         addr: SocketAddr,
         (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
         stop: Arc<AtomicBool>,
     ) -> Result<Run, StartError> {
-        poll.registry()
-            .register(listener.source(), LISTENER, Interest::READABLE)
-            .map_err(|source| StartError::System { what: "watch the listening socket", source })?;
+        let doors = Doors::new(doors, &poll)?;
         let now = time::now();
         let mut run = Run {
             config,
             addr,
             poll,
-            listener,
+            doors,
+            tls,
             stop,
             core,
             syncer,
@@ -119,9 +123,10 @@ impl Run {
             dirty: Vec::new(),
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
-            accept_at: None,
             received: 0,
             sent: 0,
+            latency: Latency::default(),
+            answered_ms: now.mono_ms,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
         };
         run.core.begin(now);
@@ -142,6 +147,7 @@ impl Run {
         while !self.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
             self.now = time::later_than(self.now);
+            self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
             self.accept();
@@ -149,6 +155,7 @@ impl Run {
             self.tick();
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
+            self.answered_ms = time::mono_ms();
             self.release();
             self.flush();
             self.snapshot()?;
@@ -193,8 +200,8 @@ impl Run {
             }
             for event in events.iter() {
                 match event.token() {
-                    LISTENER => self.accept_at = Some(0),
                     WAKER => {}
+                    Token(token) if token < FIRST_CONN => self.doors.note(token),
                     Token(token) => {
                         readable |= event.is_readable();
                         self.note_event(token - FIRST_CONN, event);
@@ -236,7 +243,7 @@ impl Run {
             self.core.next_tick(),
             self.first_packets.front().map(|&(at, _)| at),
             self.closings.front().map(|&(at, _)| at),
-            self.accept_at,
+            self.doors.next_ms(),
         ];
         let until = times.into_iter().flatten().min().unwrap_or(u64::MAX);
         Duration::from_millis(until.saturating_sub(self.now.mono_ms)).min(MAX_SLEEP)
@@ -249,6 +256,9 @@ impl Run {
     /// What time alone brings: sessions that end, connections that take too long.
     fn tick(&mut self) {
         let now_ms = self.now.mono_ms;
+        if let Some(tls) = &mut self.tls {
+            tls.look(now_ms);
+        }
         if self.core.next_tick().is_some_and(|at| at <= now_ms) {
             self.step(Input::Tick);
         }

@@ -12,8 +12,8 @@ use crate::core::{CoreConfig, PasswordRule, first_session_id};
 use crate::data_dir::DataDir;
 use crate::error::{ServerError, StartError};
 use crate::log::{FileStorage, Recovered, Snapshotter, Storage, Syncer, recover};
-use crate::net::{Listener, bind, local_addr};
-use crate::run::{Run, WAKER, now};
+use crate::net::{Listener, Tls, Trade, bind, local_addr};
+use crate::run::{Door, Run, WAKER, now};
 use crate::secret;
 
 /// The number that stands in the highest byte of session ids, as in a standalone Apache ZooKeeper.
@@ -23,6 +23,8 @@ const SERVER_NUMBER: u8 = 1;
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
+    tls_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
     stopper: Stopper,
     thread: Option<JoinHandle<Result<(), ServerError>>>,
 }
@@ -54,10 +56,17 @@ impl Server {
         if min_ms > max_ms {
             return Err(StartError::Timeouts { min_ms, max_ms });
         }
-        if !config.insecure && !config.listen.ip().to_canonical().is_loopback() {
-            return Err(StartError::Exposed { addr: config.listen });
+        for addr in [Some(config.listen), config.metrics].into_iter().flatten() {
+            if !config.insecure && !addr.ip().to_canonical().is_loopback() {
+                return Err(StartError::Exposed { addr });
+            }
         }
         let socket = bind(config.listen)?;
+        let tls = match &config.tls {
+            Some(settings) => Some((Tls::load(settings)?, bind(settings.listen)?, settings.listen)),
+            None => None,
+        };
+        let metrics = config.metrics.map(|addr| Ok::<_, StartError>((bind(addr)?, addr))).transpose()?;
         let dir = DataDir::open(&config.data_dir)?;
         let password = if config.original_passwords {
             PasswordRule::Original
@@ -86,10 +95,23 @@ impl Server {
         let rule = config.snapshot_rule(invalid.iter().map(|(zxid, _)| *zxid).collect());
         let snapshotter = Snapshotter::start(storage, rule, replayed, Arc::clone(&waker))?;
         let (listener, addr) = Listener::listen(socket, config.listen)?;
+        let mut doors = vec![Door::new(listener, Trade::Client)];
+        let mut metrics_addr = None;
+        let (mut tls_addr, mut loaded) = (None, None);
+        if let Some((tls, socket, addr)) = tls {
+            let (listener, addr) = Listener::listen(socket, addr)?;
+            doors.push(Door::new(listener, Trade::Tls));
+            (tls_addr, loaded) = (Some(addr), Some(tls));
+        }
+        if let Some((socket, addr)) = metrics {
+            let (listener, addr) = Listener::listen(socket, addr)?;
+            doors.push(Door::new(listener, Trade::Metrics));
+            metrics_addr = Some(addr);
+        }
         tracing::info!(%addr, dir = %dir.path().display(), replayed, "serving");
         let stopper = Stopper { stop: Arc::new(AtomicBool::new(false)), waker };
         let durable = (core, syncer, snapshotter);
-        let run = Run::new(config, poll, listener, addr, durable, Arc::clone(&stopper.stop))?;
+        let run = Run::new(config, poll, (doors, loaded), addr, durable, Arc::clone(&stopper.stop))?;
         let thread = thread::Builder::new()
             .name("zooky-server".into())
             .spawn(move || {
@@ -99,12 +121,22 @@ impl Server {
                 result
             })
             .map_err(|source| StartError::System { what: "start the server's thread", source })?;
-        Ok(Server { addr, stopper, thread: Some(thread) })
+        Ok(Server { addr, tls_addr, metrics_addr, stopper, thread: Some(thread) })
     }
 
     /// Where it listens, the port filled in.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens with TLS, the port filled in; `None`: nowhere.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
+    }
+
+    /// Where the metrics are, the port filled in; `None`: nowhere.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// Something that stops it, to be kept elsewhere.

@@ -58,7 +58,7 @@ pub(crate) fn start(config: Config) -> Result<(Server, StopSignals), Failure> {
 
 fn failure(error: &StartError) -> Failure {
     let code = match error {
-        StartError::NotOurs { .. } | StartError::Secret { .. } => exit::DATA,
+        StartError::NotOurs { .. } | StartError::Secret { .. } | StartError::Tls { .. } => exit::DATA,
         StartError::Log(LogError::Io { .. }) => exit::OS,
         StartError::Log(_) => exit::DATA,
         StartError::Timeouts { .. } | StartError::Exposed { .. } => exit::USAGE,

@@ -70,6 +70,11 @@ impl Settings {
             let ways = "--data-dir DIR, ZOOKY_DATA_DIR, or dataDir in the file of --config";
             return Err(usage(format!("no data directory is named; use {ways}")));
         }
+        if let Some(tls) = &config.tls
+            && (tls.cert.as_os_str().is_empty() || tls.key.as_os_str().is_empty())
+        {
+            return Err(usage("TLS needs both --tls-cert FILE and --tls-key FILE".to_string()));
+        }
         Ok(Resolved { config, warnings })
     }
 }

@@ -3,7 +3,7 @@
 use super::values::{bytes, count, size, switch, time};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use zooky_server::{Config, FourLetterWords};
+use zooky_server::{Config, FourLetterWords, TlsSettings};
 
 /// A setting: what it is called, and what a text means for the server.
 pub(crate) struct Setting {
@@ -20,6 +20,7 @@ pub(crate) struct Setting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Server,
+    Tls,
     Limits,
 }
 
@@ -27,6 +28,7 @@ impl Group {
     pub(super) fn title(self) -> &'static str {
         match self {
             Group::Server => "The server",
+            Group::Tls => "TLS",
             Group::Limits => "Limits on what clients can make it hold",
         }
     }
@@ -62,6 +64,10 @@ impl std::fmt::Debug for Setting {
 
 const fn server(name: &'static str, value: &'static str, help: &'static str, set: Set) -> Setting {
     Setting { name, value, help, group: Group::Server, set }
+}
+
+const fn tls(name: &'static str, value: &'static str, help: &'static str, set: Set) -> Setting {
+    Setting { name, value, help, group: Group::Tls, set }
 }
 
 const fn limit(
@@ -109,6 +115,34 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Listen on other than loopback addresses without TLS, for anybody who reaches them",
         Set::Text(set!(c.insecure = switch)),
     ),
+    tls(
+        "tls-listen",
+        "ADDRESS:PORT",
+        "Where to listen with TLS, any address [default: 127.0.0.1:2281 if there is a certificate]",
+        Set::Text(|c, text| {
+            tls_of(c).listen = address(text)?;
+            Ok(())
+        }),
+    ),
+    tls(
+        "tls-cert",
+        "FILE",
+        "Our chain of certificates, PEM; read again when it changes",
+        Set::Path(|c, value| tls_of(c).cert = value.into()),
+    ),
+    tls("tls-key", "FILE", "Its private key, PEM", Set::Path(|c, value| tls_of(c).key = value.into())),
+    tls(
+        "tls-client-ca",
+        "FILE",
+        "Authorities, PEM; a client must have a certificate of one [default: needs none]",
+        Set::Path(|c, value| tls_of(c).client_ca = Some(value.into())),
+    ),
+    server(
+        "metrics",
+        "ADDRESS:PORT",
+        "Where Prometheus finds numbers, at /metrics [default: off]",
+        Set::Text(set!(c.metrics = Some(address))),
+    ),
     server(
         "super-digest",
         "super:DIGEST",
@@ -144,6 +178,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         "",
         "Make session passwords by ZooKeeper's rule, which anybody can compute: to move to an ensemble",
         Set::Text(set!(c.original_passwords = switch)),
+    ),
+    server(
+        "enforce-quota",
+        "",
+        "Refuse what goes over the hard limit of a quota, instead of only showing it",
+        Set::Text(set!(c.enforce_quota = switch)),
     ),
     server(
         "log-roll-bytes",
@@ -222,6 +262,11 @@ pub(super) static SETTINGS: &[Setting] = &[
 /// The setting of a name; for `zoo.cfg`, whose tests know that they are there.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The settings of TLS, begun with a default address and no files.
+pub(super) fn tls_of(config: &mut Config) -> &mut TlsSettings {
+    config.tls.get_or_insert_with(|| TlsSettings::new(([127, 0, 0, 1], 2281).into(), "", ""))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

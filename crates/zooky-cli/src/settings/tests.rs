@@ -49,12 +49,15 @@ fn the_flag_counts_before_the_environment_before_the_file_before_the_default() {
 
 #[test]
 fn every_setting_has_a_flag_a_variable_and_a_line_in_the_documentation() {
-    let documentation = include_str!("../../../../docs/server.md");
+    let documentation = include_str!("../../../../docs/settings.md");
     for setting in SETTINGS {
         let row = format!("| `--{} {}", setting.name, setting.value).trim_end().to_string();
-        assert!(documentation.contains(&row), "docs/server.md has no row for --{}", setting.name);
+        assert!(documentation.contains(&row), "docs/settings.md has no row for --{}", setting.name);
         // A value that no setting takes, so that each names its source.
-        let wrong = if setting.name == "data-dir" { continue } else { "?" };
+        if setting.value == "DIR" || setting.value == "FILE" {
+            continue;
+        }
+        let wrong = "?";
         let error = resolve(&[&format!("--{}={wrong}", setting.name)], &[]).unwrap_err();
         assert!(error.starts_with(&format!("--{}: ", setting.name)), "{error}");
         let variable = variable(setting.name);
@@ -66,7 +69,8 @@ fn every_setting_has_a_flag_a_variable_and_a_line_in_the_documentation() {
 #[test]
 fn defaults_in_the_help_are_the_servers() {
     let config = Config::new(LISTEN.into(), "d");
-    for setting in SETTINGS {
+    // TLS is all or nothing.
+    for setting in SETTINGS.iter().filter(|setting| setting.group != table::Group::Tls) {
         let Some((_, default)) = setting.help.split_once("[default: ") else { continue };
         let default = default.trim_end_matches(']');
         let mut told = config.clone();
@@ -112,6 +116,25 @@ fn what_a_file_says_in_vain_is_told_or_refused() {
     }
     assert!(from_file("dataDir=/d\ndataLogDir=/d\n").is_ok());
     assert!(resolve(&["--config", "/no/such/zoo.cfg"], &[]).unwrap_err().contains("/no/such/zoo.cfg"));
+}
+
+#[test]
+fn tls_needs_its_files() {
+    let tls = |flags: &[&str]| resolve(&[&["--data-dir", "d"], flags].concat(), &[]);
+    for flags in [&["--tls-listen", "0.0.0.0:2281"][..], &["--tls-cert", "c"], &["--tls-client-ca", "c"]] {
+        assert!(tls(flags).unwrap_err().contains("--tls-key"), "{flags:?}");
+    }
+    let tls = tls(&["--tls-cert", "c", "--tls-key", "k"]).unwrap().config.tls.unwrap();
+    assert_eq!((tls.listen, tls.client_ca), ("127.0.0.1:2281".parse().unwrap(), None));
+    let text = "dataDir=/d\nsecureClientPort=2282\nsecureClientPortAddress=0.0.0.0\n\
+                ssl.keyStore.location=/k.pem\nssl.trustStore.location=/t.pem\n";
+    let tls = from_file(text).unwrap().config.tls.unwrap();
+    assert_eq!(
+        (tls.listen, tls.cert, tls.key),
+        ("0.0.0.0:2282".parse().unwrap(), "/k.pem".into(), "/k.pem".into())
+    );
+    assert_eq!(tls.client_ca, Some("/t.pem".into()));
+    assert!(from_file("ssl.keyStore.location=/k.jks\n").unwrap_err().contains("PEM"));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 //! goes on in the next line. A key that is unknown, or has no effect here, is told; one that would make this
 //! server something else than the user believes (a member of an ensemble, say) is refused.
 
-use super::table::find;
+use super::table::{find, tls_of};
 use super::values::{bytes, count, time};
 use std::ffi::OsStr;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 use zooky_server::Config;
 
@@ -73,6 +74,39 @@ fn meaning(key: &str) -> Option<Meaning> {
             config.listen.set_ip(ip(text)?);
             Ok(())
         }),
+        "secureClientPort" => Own(|config, text| {
+            tls_of(config).listen.set_port(port(text)?);
+            Ok(())
+        }),
+        "secureClientPortAddress" => Own(|config, text| {
+            tls_of(config).listen.set_ip(ip(text)?);
+            Ok(())
+        }),
+        "ssl.keyStore.location" => Own(|config, text| {
+            let both = pem(text)?;
+            let tls = tls_of(config);
+            (tls.cert, tls.key) = (both.clone(), both);
+            Ok(())
+        }),
+        "ssl.trustStore.location" => Own(|config, text| {
+            tls_of(config).client_ca = Some(pem(text)?);
+            Ok(())
+        }),
+        "metricsProvider.httpPort" => Own(|config, text| {
+            metrics(config).set_port(port(text)?);
+            Ok(())
+        }),
+        "metricsProvider.httpHost" => Own(|config, text| {
+            metrics(config).set_ip(ip(text)?);
+            Ok(())
+        }),
+        "metricsProvider.className" => Own(|config, text| match text.rsplit('.').next() {
+            Some("PrometheusMetricsProvider") => {
+                metrics(config);
+                Ok(())
+            }
+            _ => Ok(()),
+        }),
         "minSessionTimeout" => Own(|config, text| {
             config.min_session_timeout = timeout(text)?;
             Ok(())
@@ -94,6 +128,7 @@ fn meaning(key: &str) -> Option<Meaning> {
         "4lw.commands.whitelist" => Setting("four-letter-words"),
         "jute.maxbuffer" => Setting("max-frame-bytes"),
         "DigestAuthenticationProvider.superDigest" => Setting("super-digest"),
+        "enforceQuota" => Setting("enforce-quota"),
         "txnLogSizeLimitInKb" => Own(|config, text| {
             config.log_roll_bytes = bytes(&format!("{text}k"))?;
             Ok(())
@@ -113,9 +148,26 @@ fn meaning(key: &str) -> Option<Meaning> {
         | "localSessionsUpgradingEnabled"
         | "admin.enableServer"
         | "admin.serverPort"
-        | "extendedTypesEnabled" => Nothing,
+        | "extendedTypesEnabled"
+        | "serverCnxnFactory"
+        | "ssl.keyStore.type"
+        | "ssl.trustStore.type"
+        | "authProvider.x509" => Nothing,
         _ => return None,
     })
+}
+
+/// The original's provider of metrics: port 7000 unless another is named; on loopback unless another is.
+fn metrics(config: &mut Config) -> &mut SocketAddr {
+    config.metrics.get_or_insert(([127, 0, 0, 1], 7000).into())
+}
+
+/// Java's own key stores are not read, only PEM, which the original takes too.
+fn pem(text: &str) -> Result<PathBuf, String> {
+    match text.ends_with(".pem") {
+        true => Ok(text.into()),
+        false => Err(format!("{text:?} is no .pem file; write the certificates and the key as PEM")),
+    }
 }
 
 fn port(text: &str) -> Result<u16, String> {

@@ -27,6 +27,12 @@ fn foreground(args: &ServerArgs) -> Result<u8, Failure> {
     let (server, stop) = serve::start(config)?;
     let at = server.addr();
     say(format_args!("serving at {at}, data in {}", data_dir.display()));
+    if let Some(tls) = server.tls_addr() {
+        say(format_args!("serving with TLS at {tls}"));
+    }
+    if let Some(metrics) = server.metrics_addr() {
+        say(format_args!("metrics at http://{metrics}/metrics"));
+    }
     if !at.ip().is_loopback() {
         say(format_args!("anybody who reaches {at} can take and free locks"));
     }

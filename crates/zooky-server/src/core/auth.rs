@@ -30,6 +30,8 @@ pub(super) fn is_valid(id: &Id) -> bool {
             parts.len() == 2
         }
         "ip" => parse_cidr(&id.id).is_some(),
+        // The original asks for a name by RFC 2253, which the empty one is too.
+        "x509" => id.id.is_empty() || id.id.contains('='),
         _ => false,
     }
 }

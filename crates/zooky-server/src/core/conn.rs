@@ -22,6 +22,12 @@ impl Conn {
         let id = Id { scheme: "ip".into(), id: peer.to_canonical().to_string() };
         Conn { ids: Arc::new([id]), session: 0 }
     }
+
+    /// One more identity.
+    pub(super) fn add_id(&mut self, scheme: &str, id: String) {
+        let new = Id { scheme: scheme.into(), id };
+        self.ids = self.ids.iter().cloned().chain([new]).collect();
+    }
 }
 
 /// Who asks.

@@ -25,6 +25,7 @@ mod ops;
 mod password;
 mod quota;
 mod replay;
+mod report;
 mod room;
 mod sessions;
 mod stats;
@@ -50,6 +51,7 @@ pub use image::{Image, ImageNode, RestoredNode};
 pub use limits::Limits;
 pub use password::PasswordRule;
 pub use replay::{ReplayError, RestoreError};
+pub use report::SessionReport;
 pub use stats::Stats;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
@@ -74,6 +76,14 @@ pub enum Input {
         conn: ConnId,
         /// Who is at the other end (the `ip` scheme's identity).
         peer: IpAddr,
+    },
+    /// The connection's client has proved, by TLS, that this is its certificate's subject (the `x509`
+    /// scheme's identity). Comes before the connection's first frame.
+    Certified {
+        /// Which connection.
+        conn: ConnId,
+        /// The subject, as RFC 2253 writes it.
+        subject: String,
     },
     /// A whole frame came in, here without its length. The first of a connection is its connect request.
     Frame {
@@ -177,6 +187,11 @@ impl Core {
         match input {
             Input::Opened { conn, peer } => {
                 self.conns.insert(conn, Conn::new(peer));
+            }
+            Input::Certified { conn, subject } => {
+                if let Some(open) = self.conns.get_mut(&conn) {
+                    open.add_id("x509", subject);
+                }
             }
             Input::Frame { conn, frame } => self.frame(conn, &frame, out),
             Input::Closed { conn } => self.forget_conn(conn),

@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::ConnId;
 use super::hash::{Hashing, Map};
+use super::{ConnId, SessionReport};
 
 /// The timeout of a session that ends at the next tick and cannot be attached to.
 pub(super) const OVER: i32 = 0;
@@ -53,6 +53,17 @@ impl Sessions {
         let mut list: Vec<_> = self.by_id.iter().map(|(&id, s)| (id, s.timeout_ms)).collect();
         list.sort_unstable();
         list
+    }
+
+    /// What is known of each, by id.
+    pub(super) fn reports(&self) -> Vec<SessionReport> {
+        let report = |(&id, s): (&i64, &Session)| {
+            let (timeout_ms, ends_ms, conn) = (s.timeout_ms, s.deadline_ms(), s.conn);
+            SessionReport { id, timeout_ms, ends_ms, conn }
+        };
+        let mut reports: Vec<_> = self.by_id.iter().map(report).collect();
+        reports.sort_unstable_by_key(|report| report.id);
+        reports
     }
 
     /// A session begins, or goes on with another timeout. It is queued by [`Sessions::touch`] and

@@ -53,6 +53,12 @@ impl Watches {
         self.count
     }
 
+    /// The paths, and who watches each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
+        let used = self.places.iter().filter(|place| !place.watchers.is_empty());
+        used.map(|place| (&*place.path, place.watchers.iter().map(|w| w.0)))
+    }
+
     /// How many of them are a connection's.
     pub(super) fn len_of(&self, conn: ConnId) -> usize {
         self.by_conn.get(&conn).map_or(0, Map::len)
@@ -98,14 +104,10 @@ impl Watches {
         }
     }
 
-    /// Whether a connection would be told of the path.
-    pub(super) fn covers(&self, path: &str, conn: ConnId) -> bool {
-        let mode = |path: &str| {
-            let watchers = &self.places[self.find(path)? as usize].watchers;
-            let at = watchers.binary_search_by_key(&conn, |w| w.0).ok()?;
-            Some(watchers[at].1)
-        };
-        mode(path).is_some() || ancestors(path).any(|p| mode(p) == Some(Mode::Recursive))
+    /// Whether a connection has a watch on just this path.
+    pub(super) fn has(&self, path: &str, conn: ConnId) -> bool {
+        let watchers = self.find(path).map(|place| &self.places[place as usize].watchers);
+        watchers.is_some_and(|watchers| watchers.binary_search_by_key(&conn, |w| w.0).is_ok())
     }
 
     /// Who is to be told of an event at `path`, sorted; their one-shot watches are gone then.
@@ -229,7 +231,7 @@ mod tests {
         assert_eq!(fire(&mut w, "/a", false), [1, 2]);
         assert_eq!(fire(&mut w, "/a", true), [1]);
         assert_eq!(fire(&mut w, "/a/b/c", false), [2]);
-        assert!(w.covers("/x/y", B) && !w.covers("/x/y", A) && w.covers("/a", A));
+        assert!(w.has("/", B) && !w.has("/x/y", B) && !w.has("/", A) && w.has("/a", A));
         assert!(w.remove("/", B));
         assert!(!w.remove("/", B));
         assert_eq!((w.recursive, w.len()), (0, 1));

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Shutdown};
 
 use bytes::{Buf, Bytes, BytesMut};
 use mio::net::TcpStream;
+use rustls::ServerConnection;
 use zooky_wire::{FrameError, take_frame};
 
+use super::{Traffic, metrics};
 use crate::config::Limits;
 
 /// What reading once brought.
@@ -18,6 +20,17 @@ pub(crate) enum Fill {
     End,
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trade {
+    /// ZooKeeper's protocol, four-letter words included.
+    Client,
+    /// The same inside TLS.
+    Tls,
+    /// One request for the metrics, over HTTP.
+    Metrics,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -25,7 +38,17 @@ pub(crate) struct Conn {
     pub(crate) key: u64,
     /// Who is at the other end.
     pub(crate) peer: IpAddr,
+    /// What it is for.
+    pub(crate) trade: Trade,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    /// What it asked, and how long that took.
+    pub(crate) traffic: Traffic,
     socket: TcpStream,
+    /// The TLS around it, if there is one.
+    tls: Option<Box<ServerConnection>>,
+    /// The core knows whose certificate it is.
+    certified: bool,
     input: BytesMut,
     output: BytesMut,
     /// The socket may have bytes to read.
@@ -57,7 +80,12 @@ impl Conn {
         Conn {
             key,
             peer,
+            trade: Trade::Client,
+            opened_ms: 0,
+            traffic: Traffic::default(),
             socket,
+            tls: None,
+            certified: false,
             input: BytesMut::new(),
             output: BytesMut::new(),
             readable: true,
@@ -79,8 +107,17 @@ impl Conn {
         &mut self.socket
     }
 
+    /// Its other end, `host:port`.
+    pub(crate) fn address(&self) -> String {
+        // One that is gone already has no address; the host is known still.
+        self.socket.peer_addr().map_or_else(|_| self.peer.to_string(), |addr| addr.to_string())
+    }
+
     /// Reads once, by way of `scratch`.
     pub(crate) fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
+        if self.tls.is_some() {
+            return self.fill_from_tls(scratch);
+        }
         match self.socket.read(scratch) {
             Ok(0) => Ok(Fill::End),
             Ok(n) => {
@@ -98,6 +135,51 @@ impl Conn {
         }
     }
 
+    /// Reads what has come in, as far as it fits into `scratch`, and takes it out of its TLS records.
+    fn fill_from_tls(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
+        let Some(tls) = &mut self.tls else { return Ok(Fill::End) };
+        let mut total = 0;
+        while total < scratch.len() {
+            match tls.read_tls(&mut self.socket) {
+                Ok(0) => return Ok(Fill::End),
+                Ok(n) => total += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            }
+            let state =
+                tls.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            let waiting = state.plaintext_bytes_to_read();
+            let start = self.input.len();
+            self.input.resize(start + waiting, 0);
+            tls.reader().read_exact(&mut self.input[start..])?;
+            if state.peer_has_closed() {
+                return Ok(Fill::End);
+            }
+        }
+        Ok(Fill::Open)
+    }
+
+    /// Puts TLS around it, before anything is read.
+    pub(crate) fn wrap(&mut self, tls: ServerConnection) {
+        self.tls = Some(Box::new(tls));
+    }
+
+    /// Whether TLS has something to say, an answer in its handshake for instance.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// The subject of the client's certificate, once: when the handshake is done and it has proved it.
+    pub(crate) fn take_subject(&mut self) -> Option<String> {
+        let tls = self.tls.as_ref().filter(|tls| !tls.is_handshaking() && !self.certified)?;
+        self.certified = true;
+        super::subject::subject(tls.peer_certificates()?.first()?)
+    }
+
     /// The first four bytes, if it has sent so many and not yet a packet.
     pub(crate) fn opening(&self) -> Option<[u8; 4]> {
         if self.greeted { None } else { self.input.first_chunk::<4>().copied() }
@@ -113,6 +195,16 @@ impl Conn {
         frame
     }
 
+    /// The first line of a request for metrics, once its head is there; an error if it grows too long.
+    pub(crate) fn http_request(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        let request = metrics::request(&self.input).map(<[u8]>::to_vec);
+        if request.is_none() && self.input.len() > metrics::HEAD_BYTES {
+            return Err(());
+        }
+        self.greeted |= request.is_some();
+        Ok(request)
+    }
+
     /// Puts bytes behind the output; nothing is sent before [`Conn::flush`].
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
@@ -120,6 +212,9 @@ impl Conn {
 
     /// Writes what the socket takes. Returns whether everything is sent.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        if self.tls.is_some() {
+            return self.flush_through_tls();
+        }
         while !self.output.is_empty() {
             match self.socket.write(&self.output) {
                 Ok(n) => self.output.advance(n),
@@ -130,6 +225,30 @@ impl Conn {
         }
         self.output = BytesMut::new();
         Ok(true)
+    }
+
+    fn flush_through_tls(&mut self) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        loop {
+            // It takes a bounded amount; before the end of the handshake it only keeps it.
+            if !tls.is_handshaking() && !self.output.is_empty() {
+                let taken = tls.writer().write(&self.output)?;
+                self.output.advance(taken);
+            }
+            if !tls.wants_write() {
+                break;
+            }
+            match tls.write_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+        Ok(self.output.is_empty())
     }
 
     /// Bytes that wait for the disk or for the reader.
@@ -144,6 +263,11 @@ impl Conn {
 
     /// Ends the connection in good order: what was sent still arrives.
     pub(crate) fn shut_down(&mut self, scratch: &mut [u8]) {
+        if let Some(tls) = &mut self.tls {
+            // An alert that says why, perhaps; and that this is the end.
+            tls.send_close_notify();
+            let _ = tls.write_tls(&mut self.socket);
+        }
         // Closing with unread input resets the connection, which may destroy the last answer on its way.
         // All three may fail because the other side is gone: then there is nothing to be done.
         let _ = self.socket.shutdown(Shutdown::Write);

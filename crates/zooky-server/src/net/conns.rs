@@ -88,6 +88,16 @@ impl Conns {
         Some(conn)
     }
 
+    /// All connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Conn> {
+        self.slots.iter().flatten()
+    }
+
+    /// All connections.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn> {
+        self.slots.iter_mut().flatten()
+    }
+
     /// The keys of all connections.
     pub(crate) fn keys(&self) -> Vec<u64> {
         self.slots.iter().flatten().map(|conn| conn.key).collect()

@@ -3,8 +3,12 @@
 //! A connection whose first four bytes are one of these words gets its answer as plain text and is closed.
 //! None of them could be the length of a packet. The formats are Apache ZooKeeper's.
 
-use std::fmt::Write;
+mod lists;
 
+use std::fmt::Write;
+use std::path::Path;
+
+use super::Latency;
 use crate::config::Config;
 
 /// What `srvr` and others call the version: of the original that we behave like, then ours. Clients cut it
@@ -12,16 +16,14 @@ use crate::config::Config;
 pub(crate) const VERSION: &str =
     concat!("3.9.0-zooky-", env!("CARGO_PKG_VERSION"), ", built on 2026-11-22 00:00 UTC");
 
-/// The words that have an answer.
-const KNOWN: [&str; 7] = ["conf", "envi", "isro", "mntr", "ruok", "srvr", "stat"];
-/// The words of the original; all others are taken for the length of a packet.
+/// The words of the original; everything else is taken for the length of a packet.
 const RESERVED: [&str; 21] = [
     "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "icfg", "isro", "kill", "lead", "mntr",
     "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs",
 ];
 
-/// What the answers show of the present state.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the answers show of the present state; a list is filled only for the words that show it.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) zxid: i64,
     pub(crate) znodes: usize,
@@ -33,8 +35,36 @@ pub(crate) struct Facts {
     pub(crate) outstanding: usize,
     pub(crate) received: u64,
     pub(crate) sent: u64,
+    pub(crate) latency: Latency,
     pub(crate) uptime_ms: u64,
     pub(crate) port: u16,
+    pub(crate) clients: Vec<Client>,
+    /// When each session ends (milliseconds since 1970), its id, whether it has a connection; sorted.
+    pub(crate) endings: Vec<(i64, i64, bool)>,
+    /// Sessions with ephemerals, and their paths.
+    pub(crate) owners: Vec<(i64, Vec<String>)>,
+    /// Watched paths, and the sessions that watch them.
+    pub(crate) watched: Vec<(String, Vec<i64>)>,
+}
+
+/// A connection, as `cons` and `stat` show it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Client {
+    /// `host:port`.
+    pub(crate) address: String,
+    /// 0: none.
+    pub(crate) session: i64,
+    pub(crate) timeout_ms: i32,
+    /// When it was opened, in milliseconds since 1970.
+    pub(crate) opened_ms: i64,
+    pub(crate) queued: usize,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) last_op: &'static str,
+    pub(crate) last_cxid: Option<i32>,
+    pub(crate) last_zxid: i64,
+    pub(crate) last_reply_ms: u64,
+    pub(crate) latency: Latency,
 }
 
 /// The word that these bytes are, if they are one.
@@ -42,27 +72,40 @@ pub(crate) fn word(opening: [u8; 4]) -> Option<&'static str> {
     RESERVED.into_iter().find(|word| word.as_bytes() == opening)
 }
 
+/// The answer to a word that is not to be answered.
+pub(crate) fn refusal(word: &str) -> String {
+    format!("{word} is not executed because it is not in the whitelist.\n")
+}
+
 /// The answer to a word.
 pub(crate) fn answer(word: &str, config: &Config, facts: &Facts) -> String {
-    if !config.four_letter_words.allows(word) || !KNOWN.contains(&word) {
-        return format!("{word} is not executed because it is not in the whitelist.\n");
-    }
     match word {
         "ruok" => "imok".into(),
         "isro" => "rw".into(),
-        "srvr" => server(facts, false),
-        "stat" => server(facts, true),
+        "srvr" => server(facts, ""),
+        "stat" => server(facts, &format!("Clients:\n{}\n", lists::clients(&facts.clients, true))),
         "mntr" => monitor(facts),
         "conf" => settings(config, facts),
-        _ => format!("Environment:\nzookeeper.version={VERSION}\nos.name={}\n", std::env::consts::OS),
+        "cons" => lists::clients(&facts.clients, false) + "\n",
+        "dump" => lists::dump(facts),
+        "wchs" => lists::watch_counts(&facts.watched),
+        "wchc" => lists::watches_by_session(&facts.watched),
+        "wchp" => lists::watches_by_path(&facts.watched),
+        "crst" => "Connection stats reset.\n".into(),
+        "srst" => "Server stats reset.\n".into(),
+        "dirs" => sizes(&config.data_dir.join("version-2")),
+        "envi" => environment(),
+        _ => refusal(word),
     }
 }
 
-fn server(facts: &Facts, clients: bool) -> String {
+fn server(facts: &Facts, clients: &str) -> String {
     format!(
-        "Zookeeper version: {VERSION}\n{}Latency min/avg/max: 0/0.0/0\nReceived: {}\nSent: {}\n\
+        "Zookeeper version: {VERSION}\n{clients}Latency min/avg/max: {}/{:?}/{}\nReceived: {}\nSent: {}\n\
          Connections: {}\nOutstanding: {}\nZxid: 0x{:x}\nMode: standalone\nNode count: {}\n",
-        if clients { "Clients:\n\n" } else { "" },
+        facts.latency.min_ms,
+        facts.latency.mean_ms(),
+        facts.latency.max_ms,
         facts.received,
         facts.sent,
         facts.connections,
@@ -74,8 +117,10 @@ fn server(facts: &Facts, clients: bool) -> String {
 
 fn monitor(facts: &Facts) -> String {
     let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
-    let numbers: [(&str, u64); 11] = [
+    let numbers: [(&str, u64); 13] = [
         ("uptime", facts.uptime_ms),
+        ("min_latency", facts.latency.min_ms),
+        ("max_latency", facts.latency.max_ms),
         ("packets_received", facts.received),
         ("packets_sent", facts.sent),
         ("num_alive_connections", facts.connections as u64),
@@ -87,8 +132,9 @@ fn monitor(facts: &Facts) -> String {
         ("global_sessions", facts.sessions as u64),
         ("local_sessions", 0),
     ];
+    // Writing to a string cannot fail, here and below.
+    let _ = writeln!(text, "zk_avg_latency\t{:?}", facts.latency.mean_ms());
     for (key, value) in numbers {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "zk_{key}\t{value}");
     }
     text
@@ -109,37 +155,48 @@ fn settings(config: &Config, facts: &Facts) -> String {
     )
 }
 
+/// Snapshots and logs lie in one directory, so both sizes are its own, as in the original.
+fn sizes(dir: &Path) -> String {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
+    format!("datadir_size: {bytes}\nlogdir_size: {bytes}\n")
+}
+
+fn environment() -> String {
+    let system = rustix::system::uname();
+    let dir = std::env::current_dir().unwrap_or_default();
+    format!(
+        "Environment:\nzookeeper.version={VERSION}\nhost.name={}\nos.name={}\nos.arch={}\nos.version={}\n\
+         user.dir={}\n",
+        system.nodename().to_string_lossy(),
+        system.sysname().to_string_lossy(),
+        system.machine().to_string_lossy(),
+        system.release().to_string_lossy(),
+        dir.display(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FourLetterWords;
-
-    fn config(words: FourLetterWords) -> Config {
-        let mut config = Config::new("127.0.0.1:0".parse().unwrap(), "d");
-        config.four_letter_words = words;
-        config
-    }
-
-    #[test]
-    fn only_listed_words_are_answered() {
-        let default = config(FourLetterWords::default());
-        assert_eq!(answer("ruok", &default, &Facts::default()), "imok");
-        assert_eq!(answer("isro", &default, &Facts::default()), "rw");
-        let refused = "conf is not executed because it is not in the whitelist.\n";
-        assert_eq!(answer("conf", &default, &Facts::default()), refused);
-        assert!(answer("conf", &config(FourLetterWords::All), &Facts::default()).contains("tickTime=2000\n"));
-    }
 
     #[test]
     fn monitors_can_read_the_answers() {
+        let config = Config::new("127.0.0.1:0".parse().unwrap(), "d");
         let facts = Facts { zxid: 0x1f, znodes: 4, ..Facts::default() };
-        let default = config(FourLetterWords::default());
-        let srvr = answer("srvr", &default, &facts);
+        assert_eq!(answer("ruok", &config, &facts), "imok");
+        assert!(answer("conf", &config, &facts).contains("tickTime=2000\n"));
+        let srvr = answer("srvr", &config, &facts);
         assert!(srvr.starts_with("Zookeeper version: 3.9.0-zooky-"), "{srvr}");
+        assert!(srvr.contains("\nLatency min/avg/max: 0/0.0/0\n"), "{srvr}");
         assert!(srvr.contains("\nZxid: 0x1f\nMode: standalone\nNode count: 4\n"), "{srvr}");
-        for line in answer("mntr", &default, &facts).lines() {
+        for line in answer("mntr", &config, &facts).lines() {
             let (key, value) = line.split_once('\t').unwrap();
             assert!(key.starts_with("zk_") && !value.is_empty(), "{line}");
+        }
+        for line in answer("envi", &config, &facts).lines().skip(1) {
+            let (key, value) = line.split_once('=').unwrap();
+            assert!(!key.is_empty() && !value.is_empty(), "{line}");
         }
     }
 

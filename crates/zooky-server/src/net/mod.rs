@@ -6,7 +6,13 @@ mod conn;
 mod conns;
 pub(crate) mod four_letter;
 mod listener;
+pub(crate) mod metrics;
+mod subject;
+mod tls;
+mod traffic;
 
-pub(crate) use conn::{Conn, Fill};
+pub(crate) use conn::{Conn, Fill, Trade};
 pub(crate) use conns::Conns;
 pub(crate) use listener::{Accepted, Listener, bind, local_addr};
+pub(crate) use tls::Tls;
+pub(crate) use traffic::{Latency, Traffic};

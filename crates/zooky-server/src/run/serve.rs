@@ -2,22 +2,21 @@
 
 use bytes::Bytes;
 
-use super::{FIRST_CONN, LINGER_MS, Run};
+use super::{LINGER_MS, Run};
 use crate::core::{ConnId, Input};
 use crate::error::ServerError;
-use crate::net::{Accepted, Conn, Fill, four_letter};
+use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
-/// How many connections are accepted in one turn.
-const ACCEPTS: usize = 256;
 /// How many frames of one connection are served in one turn.
 const FRAMES: usize = 512;
-/// How long to wait when there is no room for another connection.
-const ACCEPT_AGAIN_MS: u64 = 100;
 
 /// What to do next with a connection.
 enum Next {
-    Frame(Bytes),
+    /// A request; whether it is the connection's first.
+    Frame(Bytes, bool),
     Word(&'static str),
+    /// The first line of a request for the metrics.
+    Scrape(Vec<u8>),
     /// Nothing whole has come in.
     More,
     /// Its answers have to drain first.
@@ -27,43 +26,23 @@ enum Next {
 }
 
 impl Run {
-    /// Takes new connections.
-    pub(super) fn accept(&mut self) {
-        if self.accept_at.is_none_or(|at| at > self.now.mono_ms) {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            match self.listener.accept() {
-                Accepted::Nothing => {
-                    self.accept_at = None;
-                    return;
-                }
-                Accepted::Full(error) => {
-                    tracing::warn!(%error, "cannot accept a connection now");
-                    self.accept_at = Some(self.now.mono_ms + ACCEPT_AGAIN_MS);
-                    return;
-                }
-                Accepted::Conn(socket, peer) => {
-                    let peer = peer.ip().to_canonical();
-                    if !self.conns.has_room(peer, &self.config.limits) {
-                        tracing::warn!(%peer, "closed: too many connections");
-                        continue;
-                    }
-                    match self.conns.add(socket, peer, self.poll.registry(), FIRST_CONN) {
-                        Ok(key) => self.opened(key),
-                        Err(error) => tracing::warn!(%peer, %error, "cannot use a new connection"),
-                    }
+    /// Begins to listen to a new connection.
+    pub(super) fn opened(&mut self, key: u64, trade: Trade) {
+        let limit_ms = self.config.limits.first_packet.as_millis() as u64;
+        self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
+        let Some(conn) = self.conns.get(key) else { return };
+        conn.opened_ms = self.now.wall_ms;
+        conn.trade = trade;
+        if trade == Trade::Tls {
+            match self.tls.as_ref().map(Tls::accept) {
+                Some(Ok(tls)) => conn.wrap(tls),
+                failed => {
+                    tracing::error!(?failed, "closed: TLS cannot begin");
+                    return self.drop_conn(key);
                 }
             }
         }
-        // There may be more; next turn.
-        self.accept_at = Some(0);
-    }
-
-    fn opened(&mut self, key: u64) {
-        let limit_ms = self.config.limits.first_packet.as_millis() as u64;
-        self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
-        if let Some(conn) = self.conns.get(key) {
+        if trade != Trade::Metrics {
             let peer = conn.peer;
             self.step(Input::Opened { conn: ConnId(key), peer });
         }
@@ -97,12 +76,14 @@ impl Run {
         for _ in 0..FRAMES {
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
             match next(conn, &self.config.limits) {
-                Next::Frame(frame) => {
+                Next::Frame(frame, greeting) => {
                     self.received += 1;
+                    conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
                     self.step(Input::Frame { conn: ConnId(key), frame });
                 }
                 Next::Word(word) => return self.answer_word(key, word),
+                Next::Scrape(request) => return self.answer_scrape(key, &request),
                 Next::Refuse => return self.drop_conn(key),
                 Next::Wait => return,
                 Next::More if ended => return self.ended(key),
@@ -111,7 +92,7 @@ impl Run {
                 Next::More => {
                     filled = true;
                     match conn.fill(&mut self.scratch) {
-                        Ok(Fill::Open) => {}
+                        Ok(Fill::Open) => self.after_tls(key),
                         Ok(Fill::End) => ended = true,
                         Err(error) => {
                             tracing::debug!(conn = key, %error, "connection lost");
@@ -123,6 +104,19 @@ impl Run {
         }
         // It has more, perhaps; the others come first.
         self.put_in_line(key);
+    }
+
+    /// What TLS has brought besides bytes: something to send, or who the client is.
+    fn after_tls(&mut self, key: u64) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.wants_flush() && !conn.in_dirty {
+            conn.in_dirty = true;
+            self.dirty.push((key & u64::from(u32::MAX)) as usize);
+        }
+        if let Some(subject) = conn.take_subject() {
+            tracing::debug!(conn = key, subject, "the client has a certificate");
+            self.step(Input::Certified { conn: ConnId(key), subject });
+        }
     }
 
     fn put_in_line(&mut self, key: u64) {
@@ -141,7 +135,7 @@ impl Run {
     }
 
     /// Tells the core that the connection is gone, once.
-    fn forget(&mut self, key: u64) {
+    pub(super) fn forget(&mut self, key: u64) {
         if let Some(conn) = self.conns.get(key)
             && !std::mem::replace(&mut conn.forgotten, true)
         {
@@ -149,24 +143,25 @@ impl Run {
         }
     }
 
-    fn answer_word(&mut self, key: u64, word: &str) {
+    fn answer_scrape(&mut self, key: u64, request: &[u8]) {
         let stats = self.core.stats();
-        let facts = four_letter::Facts {
+        let numbers = metrics::Numbers {
+            uptime_ms: self.now.mono_ms - self.started_ms,
             zxid: self.core.last_zxid(),
             znodes: stats.znodes,
             watches: stats.watches,
             sessions: stats.sessions,
             ephemerals: stats.ephemerals,
             data_bytes: stats.approximate_data_size,
+            tree_bytes: stats.tree_bytes,
             connections: self.conns.len(),
-            outstanding: self.held.len(),
+            refused: self.doors.refused,
+            held: self.held.len(),
+            log_waiting_bytes: self.syncer.waiting_bytes(),
             received: self.received,
             sent: self.sent,
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            port: self.addr.port(),
         };
-        let answer = four_letter::answer(word, &self.config, &facts);
-        self.forget(key);
+        let answer = metrics::answer(request, &numbers, &self.config.limits);
         self.hold(key, Some(Bytes::from(answer)));
         self.hold(key, None);
     }
@@ -176,8 +171,7 @@ impl Run {
         self.forget(key);
         if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
             conn.shut_down(&mut self.scratch);
-            // A place has become free.
-            self.accept_at = self.accept_at.map(|_| 0);
+            self.doors.look_again();
         }
     }
 
@@ -189,6 +183,9 @@ impl Run {
                 conn.held_count -= 1;
                 conn.held_bytes -= frame.len();
                 conn.send(&frame);
+                if let Some(took_ms) = conn.traffic.answer(&frame, self.answered_ms) {
+                    self.latency.note(took_ms);
+                }
             }
             None => conn.close_when_sent = true,
         }
@@ -234,14 +231,21 @@ fn next(conn: &mut Conn, limits: &crate::config::Limits) -> Next {
         conn.paused = true;
         return Next::Wait;
     }
+    if conn.trade == Trade::Metrics {
+        return match conn.http_request() {
+            Ok(Some(request)) => Next::Scrape(request),
+            Ok(None) => Next::More,
+            Err(()) => Next::Refuse,
+        };
+    }
     if let Some(word) = conn.opening().and_then(four_letter::word) {
         conn.greeted = true;
         return Next::Word(word);
     }
     match conn.next_frame(limits.frame_bytes) {
         Ok(Some(frame)) => {
-            conn.greeted = true;
-            Next::Frame(frame)
+            let greeting = !std::mem::replace(&mut conn.greeted, true);
+            Next::Frame(frame, greeting)
         }
         Ok(None) => Next::More,
         Err(error) => {

@@ -38,8 +38,8 @@ pub(super) fn plan(tree: &Tree, caller: &Caller, create: Create) -> Result<(Stri
     if matches!(Lifetime::of(parent.ephemeral_owner), Lifetime::Ephemeral(_)) {
         return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
     }
-    tree.room_for_node(&path, data.as_deref(), &acl)?;
     tree.check_quota(&path, 1, data.as_ref().map_or(0, |data| data.len() as i64))?;
+    tree.room_for_node(&path, data.as_deref(), &acl)?;
     let parent_cversion = parent.cversion.wrapping_add(1);
     let txn_path = path.clone();
     let txn = match kind {

@@ -1,6 +1,8 @@
 //! multi: several writes as one, or none of them.
 
-use zooky_wire::{ErrorCode, MultiOp, MultiResult, OpCode, Response, Stat, Txn, TxnHeader};
+use zooky_wire::{
+    Create, CreateKind, CreateMode, ErrorCode, MultiOp, MultiResult, OpCode, Response, Stat, Txn, TxnHeader,
+};
 
 use super::{Reply, check, create, delete, set_data};
 use crate::core::apply::{Applied, mutate};
@@ -23,7 +25,12 @@ impl Core {
         let mut done = Vec::with_capacity(total);
         let mut planned = Vec::with_capacity(total);
         let mut failed = None;
+        let mut unreadable = false;
         for part in parts {
+            let Some(part) = as_the_original_reads(part) else {
+                unreadable = true;
+                break;
+            };
             let kind = part.op();
             match plan(&self.tree, caller, part) {
                 Ok(txn) => {
@@ -41,6 +48,9 @@ impl Core {
         while let Some(change) = done.pop() {
             self.tree.undo(change);
         }
+        if unreadable {
+            return Err(ErrorCode::MARSHALLING);
+        }
         if let Some(err) = failed {
             return Ok(Response::Multi(refusal(planned.len(), err, total)));
         }
@@ -52,6 +62,23 @@ impl Core {
         let results = answers.into_iter().zip(stats).map(|((kind, path), stat)| result(kind, path, stat));
         Ok(Response::Multi(results.collect()))
     }
+}
+
+/// In a multi the mode says what kind of create it is, whatever the part calls itself. `None`: it would
+/// need a time to live and has none; then the whole request counts as unreadable.
+fn as_the_original_reads(part: MultiOp) -> Option<MultiOp> {
+    let MultiOp::Create(create) = part else { return Some(part) };
+    let kind = match (create.mode, create.kind) {
+        (CreateMode::CONTAINER, _) => CreateKind::Container,
+        (
+            CreateMode::PERSISTENT_WITH_TTL | CreateMode::PERSISTENT_SEQUENTIAL_WITH_TTL,
+            kind @ CreateKind::Ttl(_),
+        ) => kind,
+        (CreateMode::PERSISTENT_WITH_TTL | CreateMode::PERSISTENT_SEQUENTIAL_WITH_TTL, _) => return None,
+        (_, CreateKind::Create2) => CreateKind::Create2,
+        _ => CreateKind::Create,
+    };
+    Some(MultiOp::Create(Create { kind, ..create }))
 }
 
 fn plan(tree: &Tree, caller: &Caller, part: MultiOp) -> Result<Txn, ErrorCode> {

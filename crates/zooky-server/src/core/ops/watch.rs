@@ -72,8 +72,8 @@ impl Core {
 
     pub(super) fn check_watches(&self, caller: &Caller, path: &str, kind: i32) -> Reply {
         let kind = Kind::from_wire(kind)?;
-        let child = kind != Kind::Data && self.child_watches.covers(path, caller.conn);
-        let data = kind != Kind::Children && self.data_watches.covers(path, caller.conn);
+        let child = kind != Kind::Data && self.child_watches.has(path, caller.conn);
+        let data = kind != Kind::Children && self.data_watches.has(path, caller.conn);
         if child || data { Ok(Response::Empty) } else { Err(ErrorCode::NO_WATCHER) }
     }
 }
