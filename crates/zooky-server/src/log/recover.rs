@@ -55,7 +55,8 @@ pub fn recover(storage: &Arc<dyn Storage>, config: CoreConfig) -> Result<Recover
 
     // The snapshot may begin in the middle of a log.
     let first = logs.partition_point(|&zxid| zxid <= snapshot_zxid).saturating_sub(1);
-    let mut last_zxid = 0;
+    // A log is named after its first transaction: what is torn there is known by its number, too.
+    let mut last_zxid = logs.get(first).map_or(0, |zxid| zxid.saturating_sub(1));
     for &number in &logs[first..] {
         let name = log_name(number);
         let newest = logs.last() == Some(&number);
@@ -75,12 +76,11 @@ pub fn recover(storage: &Arc<dyn Storage>, config: CoreConfig) -> Result<Recover
                 LogError::Replay { path: path.clone(), offset, source }
             }
         })?;
-        drop(bytes);
         if newest {
             if end.torn {
                 torn = Some(TornTail { path, offset: end.offset });
             }
-            log.resume(&name, file, end.offset)?;
+            log.resume(&name, file, &bytes[..end.offset as usize], end.last_batch)?;
         }
     }
     storage.sync_dir().map_err(|e| io("sync", "", e))?;
