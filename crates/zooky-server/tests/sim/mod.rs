@@ -101,6 +101,8 @@ pub(crate) struct Sim {
     sequences: BTreeSet<(i64, String)>,
     next_conn: u64,
     starts: i64,
+    /// How rare crashes are in this world, and how rarely time leaps.
+    calm: usize,
     trace: Trace,
 }
 
@@ -115,7 +117,7 @@ pub(crate) struct Summary {
 /// Runs the world of a seed to its end.
 pub(crate) fn run(seed: u64) -> Summary {
     let mut sim = Sim::new(seed);
-    let steps = 150 + sim.rng.below(350);
+    let steps = 300 + sim.rng.below(900);
     sim.restart();
     for _ in 0..steps {
         sim.act();
@@ -148,6 +150,7 @@ impl Sim {
             sequences: BTreeSet::new(),
             next_conn: 1,
             starts: 0,
+            calm: 1 + rng.below(10),
             // A seed that is run alone tells all of its story.
             trace: Trace {
                 hash: DefaultHasher::new(),
@@ -161,15 +164,16 @@ impl Sim {
     /// Something happens.
     fn act(&mut self) {
         match self.rng.below(100) {
-            0..=29 => self.client_acts(),
-            30..=49 => self.server_reads(),
-            50..=64 => self.client_reads(),
-            65..=71 => self.begin_sync(),
-            72..=79 => self.finish_sync(),
-            80..=91 => self.time_passes(),
+            0..=24 => self.client_acts(),
+            25..=44 => self.server_reads(),
+            45..=64 => self.client_reads(),
+            65..=72 => self.begin_sync(),
+            73..=81 => self.finish_sync(),
+            82..=91 => self.time_passes(),
             92..=94 => self.lose_link(),
-            95 => self.plan_fault(),
-            96 => self.crash(),
+            95 if self.rng.one_in(self.calm) => self.plan_fault(),
+            96 if self.rng.one_in(self.calm) => self.crash(),
+            95 | 96 => self.time_passes(),
             97 => self.make_room(),
             98 => self.take_snapshot(),
             _ => self.flip_a_bit(),
@@ -225,8 +229,8 @@ impl Sim {
 
     fn time_passes(&mut self) {
         let ms = match self.rng.below(12) {
-            0 => self.rng.below(6_500),
-            1..=3 => self.rng.below(800),
+            0 if self.rng.one_in(self.calm) => self.rng.below(6_500),
+            1..=3 => self.rng.below(300),
             _ => self.rng.below(30),
         };
         self.now.mono_ms += ms as u64;

@@ -48,6 +48,11 @@ impl Sim {
         for _ in 0..1 + self.rng.below(5) {
             self.server_reads_from(conn);
         }
+        // In the end it notices that nobody is there.
+        if self.links.get(&conn).is_some_and(|link| link.deserted && link.to_server.is_empty()) {
+            self.links.remove(&conn);
+            self.server_closes(conn);
+        }
     }
 
     /// Serves one frame; false if there was none.
