@@ -17,6 +17,7 @@
 //! | part | what it knows |
 //! |---|---|
 //! | [`core`] | the tree, sessions, watches, ACLs; pure |
+//! | [`held`] | what waits for the disk before it leaves |
 //! | [`log`] | files: the transaction log, snapshots, recovery |
 //! | `net` | sockets, limits, four-letter words |
 //! | `run` | the one thread that owns all of them: step, append, sync, then answer |
@@ -24,6 +25,7 @@
 //! The data directory is one of Apache ZooKeeper's: see `docs/log-format.md`.
 
 pub mod core;
+pub mod held;
 pub mod log;
 
 mod config;

@@ -29,6 +29,7 @@ use mio::{Events, Poll, Token};
 use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
+use crate::held::Held;
 use crate::log::{Snapshotter, Syncer};
 use crate::net::{Conns, Latency, Tls};
 use doors::{DOORS, Doors};
@@ -49,15 +50,8 @@ const MAX_WAITING_BYTES: usize = 16 << 20;
 /// How long a connection that is to be closed may take to read its last answers.
 const LINGER_MS: u64 = 10_000;
 
-/// An output that waits for its batch.
-#[derive(Debug)]
-struct Held {
-    /// The batch that must be durable.
-    batch: u64,
-    conn: u64,
-    /// `None`: close.
-    frame: Option<Bytes>,
-}
+/// What waits for its batch: to which connection, and what; `None`: close.
+type Leaving = (u64, Option<Bytes>);
 
 /// Everything the server is made of.
 #[derive(Debug)]
@@ -76,7 +70,7 @@ pub(crate) struct Run {
     started_ms: u64,
     /// What the core just put out; empty between steps.
     outputs: Vec<Output>,
-    held: VecDeque<Held>,
+    held: Held<Leaving>,
     /// Slots of connections with something to read.
     ready: VecDeque<usize>,
     /// Slots of connections with something to write.
@@ -118,7 +112,7 @@ impl Run {
             now,
             started_ms: now.mono_ms,
             outputs: Vec::new(),
-            held: VecDeque::new(),
+            held: Held::default(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             first_packets: VecDeque::new(),
@@ -302,14 +296,14 @@ impl Run {
         let Some(conn) = self.conns.get(key) else { return };
         let Some(frame) = frame else {
             conn.finished = true;
-            self.held.push_back(Held { batch, conn: key, frame: None });
+            self.held.push(batch, (key, None));
             return;
         };
         self.sent += 1;
         conn.held_count += 1;
         conn.held_bytes += frame.len();
         let too_slow = conn.unread_bytes() > self.config.limits.unread_hard_bytes;
-        self.held.push_back(Held { batch, conn: key, frame: Some(frame) });
+        self.held.push(batch, (key, Some(frame)));
         if too_slow {
             tracing::warn!(conn = key, "closed: it does not read what it asked for");
             // Not at once: the core is in the middle of a step.
@@ -320,9 +314,8 @@ impl Run {
     /// Lets go of what is durable.
     fn release(&mut self) {
         let durable = self.syncer.durable();
-        while self.held.front().is_some_and(|held| held.batch <= durable) {
-            let Some(held) = self.held.pop_front() else { return };
-            self.deliver(held.conn, held.frame);
+        while let Some((key, frame)) = self.held.pop(durable) {
+            self.deliver(key, frame);
         }
     }
 

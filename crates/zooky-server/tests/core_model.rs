@@ -306,6 +306,10 @@ proptest! {
             prop_assert_eq!(pair.core.stats().watches, pair.model.watches());
         }
         let state = dump(&pair.core);
+        for node in pair.core.image().nodes() {
+            let path = if node.path.is_empty() { "/" } else { node.path };
+            prop_assert_eq!(pair.model.node(path).map(|(data, _)| data), Some(node.data));
+        }
         let paths: Vec<String> = pair.core.image().nodes().map(|n| n.path.to_owned()).collect();
         prop_assert_eq!(paths.len(), pair.model.paths().len());
         prop_assert_eq!(pair.model.paths(), paths.into_iter().collect());

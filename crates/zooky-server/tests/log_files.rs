@@ -244,6 +244,21 @@ fn zxids_only_grow() {
 }
 
 #[test]
+fn the_first_batch_of_the_only_log_may_be_torn() {
+    let dir = temp_dir();
+    let mut log = open(dir.path()).unwrap().log;
+    // Older logs are gone: a snapshot has all of them.
+    fs::rename(dir.path().join("snapshot.0"), dir.path().join("snapshot.9")).unwrap();
+    log.append(&batch([10, 11, 12])).unwrap();
+    let path = dir.path().join("log.a");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[FileHeader::LEN + 20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let recovered = open(dir.path()).unwrap();
+    assert_eq!((recovered.core.last_zxid(), recovered.torn.map(|t| t.offset)), (9, Some(16)));
+}
+
+#[test]
 fn logs_without_a_snapshot_are_refused() {
     let fixture = Fixture::new();
     fs::remove_file(fixture.dir.path().join("snapshot.0")).unwrap();

@@ -6,6 +6,7 @@
 //! the file and the offset that do not check.
 
 mod batch;
+mod batches;
 mod error;
 mod purge;
 mod recover;
@@ -17,6 +18,7 @@ mod syncer;
 mod writer;
 
 pub use batch::{BATCH_MARK_VERSION, Batch};
+pub use batches::Batches;
 pub use error::LogError;
 pub use recover::{Recovered, TornTail, recover};
 pub use snapshot::{Snapshot, encode_snapshot};

@@ -96,7 +96,8 @@ fn replay(storage: &dyn Storage, logs: &[i64], recovered: &mut Recovered) -> Res
     let behind = logs.partition_point(|&zxid| zxid <= snapshot_zxid);
     let first =
         if logs.get(behind) == Some(&(snapshot_zxid + 1)) { behind } else { behind.saturating_sub(1) };
-    let mut last_zxid = 0;
+    // A log is named after its first transaction: what is torn there is known by its number, too.
+    let mut last_zxid = logs.get(first).map_or(0, |zxid| zxid.saturating_sub(1));
     for (at, &number) in logs.iter().enumerate().skip(first) {
         let name = log_name(number);
         let path = storage.path(&name);
@@ -117,7 +118,6 @@ fn replay(storage: &dyn Storage, logs: &[i64], recovered: &mut Recovered) -> Res
             core.replay(&record).map_err(Refused::Replay)
         });
         let end = end.map_err(|stop| refusal(path.clone(), stop))?;
-        drop(bytes);
         if tail != Tail::Newest {
             continue;
         }
@@ -125,9 +125,9 @@ fn replay(storage: &dyn Storage, logs: &[i64], recovered: &mut Recovered) -> Res
         if end.torn {
             recovered.torn = Some(TornTail { path, offset: end.offset });
         }
-        recovered.log.resume(&name, file, end.offset)?;
+        recovered.log.resume(&name, file, &bytes[..end.offset as usize], end.last_batch)?;
         // Between the log's end and the snapshot something is missing, which the snapshot has.
-        if last_zxid != 0 && last_zxid < recovered.core.last_zxid() {
+        if last_zxid < recovered.core.last_zxid() {
             recovered.log.roll();
         }
     }

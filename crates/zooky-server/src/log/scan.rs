@@ -15,6 +15,8 @@ const ZXID_AT: usize = 12;
 pub(super) struct End {
     /// Behind the last whole entry; 0 if not even the header is there.
     pub(super) offset: u64,
+    /// Where the last batch starts; 0 if there is none.
+    pub(super) last_batch: u64,
     /// Whether something that a crash left stands behind it.
     pub(super) torn: bool,
 }
@@ -63,6 +65,7 @@ pub(super) fn scan<E>(
         return Ok(end);
     }
     let mut at = FileHeader::LEN;
+    let (mut last_batch, mut last_mark) = (0, None);
     loop {
         let damage = |why: String| Stop::Damage(Damage { offset: at as u64, why });
         match entry_at(&bytes[at..]) {
@@ -73,14 +76,18 @@ pub(super) fn scan<E>(
                     return Err(damage(format!("transaction {zxid:#x} stands behind {last_zxid:#x}")));
                 }
                 *last_zxid = zxid;
+                let mark = record.digest.filter(|d| d.version == BATCH_MARK_VERSION).map(|d| d.value);
+                if last_batch == 0 || mark != last_mark {
+                    (last_batch, last_mark) = (at as u64, mark);
+                }
                 each(record).map_err(|error| Stop::Refused { offset: at as u64, error })?;
                 at += len;
             }
-            Entry::End => return Ok(End { offset: at as u64, torn: false }),
+            Entry::End => return Ok(End { offset: at as u64, last_batch, torn: false }),
             Entry::Bad { why } => {
-                let end = End { offset: at as u64, torn: true };
+                let end = End { offset: at as u64, last_batch, torn: true };
                 if let Tail::Before(next) = tail {
-                    let goes_on = *last_zxid != 0 && follows(*last_zxid, next);
+                    let goes_on = last_batch != 0 && follows(*last_zxid, next);
                     return if goes_on { Ok(end) } else { Err(damage(why.to_owned())) };
                 }
                 return match promised_behind(&bytes[at..], *last_zxid) {
@@ -101,7 +108,7 @@ fn check_header(bytes: &[u8], newest: bool) -> Result<Option<End>, Damage> {
     let header = FileHeader::decode(&mut Reader::new(bytes));
     // The header is durable before the first entry is written: without it there is none.
     if newest && header != Ok(FileHeader::LOG) && bytes.iter().skip(FileHeader::LEN).all(|&b| b == 0) {
-        return Ok(Some(End { offset: 0, torn: bytes.iter().any(|&b| b != 0) }));
+        return Ok(Some(End { offset: 0, last_batch: 0, torn: bytes.iter().any(|&b| b != 0) }));
     }
     let header = header.map_err(|_| damage("its header is cut off".into()))?;
     if header.magic != LOG_MAGIC {

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use mio::Waker;
 use zooky_wire::TxnRecord;
 
-use super::{Batch, LogError, LogWriter};
+use super::{Batch, Batches, LogError, LogWriter};
 use crate::error::{ServerError, StartError};
 
 /// After how many syncs of the thread during which no request came in the owner syncs again.
@@ -21,13 +21,7 @@ const QUIET_SYNCS: u32 = 8;
 /// Collects transactions into batches and makes them durable, one batch after the other.
 #[derive(Debug)]
 pub(crate) struct Syncer {
-    open: Batch,
-    /// An empty batch whose buffer can be used again.
-    spare: Batch,
-    /// The number of the batch in `open`; the first is 1.
-    open_number: u64,
-    /// Every batch up to this one is durable.
-    durable: u64,
+    batches: Batches,
     /// The open batch starts a new file.
     roll: bool,
     /// `None` while the thread has it.
@@ -65,10 +59,7 @@ impl Syncer {
             .spawn(move || work(&todo, &finished, &waker))
             .map_err(|source| StartError::System { what: "start the log's thread", source })?;
         Ok(Syncer {
-            open: Batch::new(),
-            spare: Batch::new(),
-            open_number: 1,
-            durable: 0,
+            batches: Batches::default(),
             roll: false,
             writer: Some(Box::new(writer)),
             jobs: Some(jobs),
@@ -83,22 +74,22 @@ impl Syncer {
 
     /// Takes a transaction into the batch that is being filled.
     pub(crate) fn push(&mut self, record: TxnRecord) {
-        self.open.push(record);
+        self.batches.push(record);
     }
 
     /// The batch that must be durable before anything that shows the present state may leave.
     pub(crate) fn needed(&self) -> u64 {
-        self.open_number - u64::from(self.open.is_empty())
+        self.batches.needed()
     }
 
     /// Every batch up to this one is durable.
     pub(crate) fn durable(&self) -> u64 {
-        self.durable
+        self.batches.durable()
     }
 
     /// Whether nothing waits in the batch that is being filled.
     pub(crate) fn is_drained(&self) -> bool {
-        self.open.is_empty()
+        self.batches.open().is_empty()
     }
 
     /// Makes the batch that is being filled, or will be, start a new file.
@@ -108,7 +99,7 @@ impl Syncer {
 
     /// How many bytes wait in the batch that is being filled.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.open.bytes().len()
+        self.batches.open().bytes().len()
     }
 
     /// Whether the last [`Syncer::sync`] was done here; asked once.
@@ -131,7 +122,7 @@ impl Syncer {
     /// use the time to make room ahead.
     pub(crate) fn sync(&mut self) -> Result<(), ServerError> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        if self.open.is_empty() {
+        if self.batches.open().is_empty() {
             if writer.wants_room() {
                 return self.hand_over(writer, Batch::new());
             }
@@ -142,16 +133,13 @@ impl Syncer {
             writer.roll();
         }
         if self.threaded {
-            let batch = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
-            self.open_number += 1;
+            let batch = self.batches.take();
             return self.hand_over(writer, batch);
-        } else {
-            writer.append(&self.open)?;
-            self.durable = self.open_number;
-            self.open_number += 1;
-            self.open.clear();
-            self.synced_inline = true;
         }
+        let batch = self.batches.take();
+        writer.append(&batch)?;
+        self.batches.synced(batch);
+        self.synced_inline = true;
         self.writer = Some(writer);
         Ok(())
     }
@@ -174,15 +162,12 @@ impl Syncer {
         }
     }
 
-    fn take_back(&mut self, mut done: Done) -> Result<(), ServerError> {
+    fn take_back(&mut self, done: Done) -> Result<(), ServerError> {
         done.result?;
         if !done.batch.is_empty() {
-            // There is never more than one batch under way.
-            self.durable = self.open_number - 1;
             self.quiet_syncs = if self.worked_meanwhile { 0 } else { self.quiet_syncs + 1 };
             self.threaded &= self.quiet_syncs < QUIET_SYNCS;
-            done.batch.clear();
-            self.spare = done.batch;
+            self.batches.synced(done.batch);
         }
         self.writer = Some(done.writer);
         Ok(())
@@ -195,7 +180,7 @@ impl Syncer {
             self.take_back(done)?;
         }
         self.threaded = false;
-        if self.open.is_empty() { Ok(()) } else { self.sync() }
+        if self.batches.open().is_empty() { Ok(()) } else { self.sync() }
     }
 }
 

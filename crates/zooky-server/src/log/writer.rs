@@ -40,19 +40,26 @@ impl LogWriter {
         LogWriter { storage, current: None, roll_bytes: ROLL_BYTES_DEFAULT, failed: false }
     }
 
-    /// Goes on in a file that exists, behind `end`: what stands there is cut off, and the cut is durable
-    /// before this returns, together with everything in front of it (after a kill -9 it may be in the page cache only).
+    /// Goes on in a file that exists and of which `whole` is good: what stands behind that is cut off.
+    ///
+    /// When this returns, `whole` and the cut are durable. A sync alone would not do that for the last batch,
+    /// which starts at `last_batch`: if its own sync failed, the kernel may have it in the page cache and
+    /// take it for written. So it is written again.
     pub(super) fn resume(
         &mut self,
         name: &str,
         mut file: Box<dyn StorageFile>,
-        mut end: u64,
+        whole: &[u8],
+        last_batch: u64,
     ) -> Result<(), LogError> {
         let io = |what, error| self.io(what, name, error);
+        let mut end = whole.len() as u64;
         file.truncate(end).map_err(|e| io("truncate", e))?;
         if end < FileHeader::LEN as u64 {
             file.write_at(0, &header()).map_err(|e| io("write", e))?;
             end = FileHeader::LEN as u64;
+        } else {
+            file.write_at(last_batch, &whole[last_batch as usize..]).map_err(|e| io("write", e))?;
         }
         file.sync_data().map_err(|e| io("sync", e))?;
         let mut current = Current { file, name: name.to_owned(), end, room_end: end };

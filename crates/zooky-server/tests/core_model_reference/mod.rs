@@ -54,6 +54,11 @@ impl Model {
         self.nodes.keys().map(|p| if p == "/" { String::new() } else { p.clone() }).collect()
     }
 
+    /// Data and stat of a node, its `cversion` counting creations only.
+    pub(crate) fn node(&self, path: &str) -> Option<(Option<&[u8]>, Stat)> {
+        self.nodes.get(path).map(|node| (node.data.as_deref(), node.stat))
+    }
+
     pub(crate) fn watches(&self) -> usize {
         self.data_watches.len() + self.child_watches.len()
     }
@@ -162,8 +167,43 @@ impl Model {
                 names.sort();
                 Ok(Response::NamesStat(names, self.stat(path)))
             }
+            Request::SetWatches { relative_zxid, data, exist, child } => {
+                self.set_watches(client, *relative_zxid, data, exist, child);
+                Ok(Response::Empty)
+            }
+            Request::Sync { path } => Ok(Response::Path(path.clone())),
             Request::Ping => Ok(Response::Empty),
             other => panic!("not in the model: {other:?}"),
+        }
+    }
+
+    /// What was missed is told at once, the other watches are set.
+    fn set_watches(
+        &mut self,
+        client: usize,
+        since: i64,
+        data: &[String],
+        exist: &[String],
+        child: &[String],
+    ) {
+        let lists = [(data, false, EventType::DATA_CHANGED), (child, true, EventType::CHILDREN_CHANGED)];
+        for (paths, children, changed) in lists {
+            for path in paths {
+                let newest = |node: &Node| if children { node.stat.pzxid } else { node.stat.mzxid };
+                match self.nodes.get(path).map(newest) {
+                    None => self.events.push((client, EventType::DELETED, path.clone())),
+                    Some(zxid) if zxid > since => self.events.push((client, changed, path.clone())),
+                    Some(_) if children => _ = self.child_watches.insert((path.clone(), client)),
+                    Some(_) => _ = self.data_watches.insert((path.clone(), client)),
+                }
+            }
+        }
+        for path in exist {
+            if self.nodes.contains_key(path) {
+                self.events.push((client, EventType::CREATED, path.clone()));
+            } else {
+                self.data_watches.insert((path.clone(), client));
+            }
         }
     }
 

@@ -1,0 +1,143 @@
+//! A simulated client: what it asks, and what it may never see.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use zooky_server::core::ConnId;
+use zooky_wire::{Acl, ConnectRequest, Create, CreateKind, CreateMode, EventType, MultiOp, Request, Writer};
+
+use super::rng::Rng;
+
+/// What a watch saw when it was set: the node's birth and its last change, or no node.
+pub(crate) type Sight = Option<(i64, i64)>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) id: i64,
+    pub(crate) password: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) session: Option<Session>,
+    pub(crate) conn: Option<ConnId>,
+    /// The handshake is done on `conn`.
+    pub(crate) greeted: bool,
+    /// SetWatches is not answered yet.
+    pub(crate) replaying: bool,
+    pub(crate) outstanding: VecDeque<(i32, Request)>,
+    pub(crate) last_zxid: i64,
+    /// By path and whether it is of children.
+    pub(crate) watches: BTreeMap<(String, bool), Sight>,
+    next_xid: i32,
+}
+
+impl Client {
+    /// The connection is gone.
+    pub(crate) fn cut_off(&mut self) {
+        (self.conn, self.greeted, self.replaying) = (None, false, false);
+        self.outstanding.clear();
+    }
+
+    /// The session is over.
+    pub(crate) fn session_over(&mut self) {
+        self.session = None;
+        self.watches.clear();
+    }
+
+    pub(crate) fn connect_request(&self, rng: &mut Rng) -> ConnectRequest {
+        ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: self.last_zxid,
+            timeout_ms: *rng.pick(&[4_000, 4_000, 4_000, 6_000]),
+            session_id: self.session.as_ref().map_or(0, |s| s.id),
+            password: self.session.as_ref().map_or(vec![], |s| s.password.clone()),
+            read_only: None,
+        }
+    }
+
+    /// Notes a request and gives its frame.
+    pub(crate) fn ask(&mut self, request: &Request) -> Bytes {
+        self.next_xid += 1;
+        let xid = request.fixed_xid().unwrap_or(self.next_xid);
+        self.outstanding.push_back((xid, request.clone()));
+        let mut w = Writer::new();
+        request.encode(xid, &mut w);
+        w.into_bytes()
+    }
+
+    /// The request that sets all watches again.
+    pub(crate) fn set_watches(&self) -> Request {
+        let (mut data, mut exist, mut child) = (Vec::new(), Vec::new(), Vec::new());
+        for ((path, of_children), sight) in &self.watches {
+            match (of_children, sight) {
+                (true, _) => child.push(path.clone()),
+                (false, Some(_)) => data.push(path.clone()),
+                (false, None) => exist.push(path.clone()),
+            }
+        }
+        Request::SetWatches { relative_zxid: self.last_zxid, data, exist, child }
+    }
+
+    /// An event came in; says whether it was waited for.
+    pub(crate) fn event(&mut self, kind: EventType, path: &str) -> bool {
+        let data = (path.to_owned(), false);
+        let child = (path.to_owned(), true);
+        match kind {
+            EventType::CHILDREN_CHANGED => self.watches.remove(&child).is_some(),
+            EventType::DELETED => {
+                self.watches.remove(&data).is_some() | self.watches.remove(&child).is_some()
+            }
+            _ => self.watches.remove(&data).is_some(),
+        }
+    }
+}
+
+fn path(rng: &mut Rng) -> String {
+    (*rng.pick(&["/a", "/b", "/a/x", "/a/y", "/b/x", "/a/x/p", "/b/q"])).to_owned()
+}
+
+fn data(rng: &mut Rng) -> Option<Bytes> {
+    let len = *rng.pick(&[0, 3, 20, 90, 700]);
+    let byte = rng.below(256) as u8;
+    Some(Bytes::from(vec![byte; len]))
+}
+
+fn create(rng: &mut Rng) -> Create {
+    let mode = CreateMode(*rng.pick(&[0, 0, 1, 1, 2, 3, 3]));
+    let kind = *rng.pick(&[CreateKind::Create, CreateKind::Create2]);
+    let path = if mode.is_sequential() { rng.pick(&["/a/s-", "/b/s-"]).to_string() } else { path(rng) };
+    Create { kind, path, data: data(rng), acl: Acl::open(), mode }
+}
+
+fn write(rng: &mut Rng) -> MultiOp {
+    let version = *rng.pick(&[-1, -1, -1, 0, 1]);
+    match rng.below(9) {
+        0..=4 => MultiOp::Create(create(rng)),
+        5 | 6 => MultiOp::SetData { path: path(rng), data: data(rng), version },
+        7 => MultiOp::Delete { path: path(rng), version },
+        _ => MultiOp::Check { path: path(rng), version },
+    }
+}
+
+/// Something to ask.
+pub(crate) fn request(rng: &mut Rng) -> Request {
+    let watch = !rng.one_in(4);
+    match rng.below(20) {
+        0..=9 => match write(rng) {
+            MultiOp::Create(create) => Request::Create(create),
+            MultiOp::Delete { path, version } => Request::Delete { path, version },
+            MultiOp::SetData { path, data, version } => Request::SetData { path, data, version },
+            check @ MultiOp::Check { .. } => Request::Multi(vec![check]),
+        },
+        10 | 11 => {
+            let parts = rng.below(4);
+            Request::Multi((0..parts).map(|_| write(rng)).collect())
+        }
+        12 | 13 => Request::Exists { path: path(rng), watch },
+        14 | 15 => Request::GetData { path: path(rng), watch },
+        16 | 17 => Request::GetChildren2 { path: path(rng), watch },
+        18 => Request::Ping,
+        _ => Request::Sync { path: path(rng) },
+    }
+}

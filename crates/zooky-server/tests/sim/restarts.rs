@@ -1,0 +1,239 @@
+//! Crashes, and what is there afterwards.
+
+use std::path::Path;
+
+use zooky_server::core::{CoreConfig, PasswordRule};
+use zooky_server::log::{Batch, LogError, encode_snapshot, recover};
+use zooky_wire::file::{Entry, FileHeader, entry_at};
+use zooky_wire::{OpCode, StatPersisted, Txn, TxnHeader, TxnRecord};
+
+use super::Sim;
+use super::disk::{Disk, Fault};
+use super::server::Server;
+
+/// Log files are this long, so that there are several.
+const ROLL_BYTES: [u64; 3] = [700, 5_000, 64 << 20];
+
+fn config(starts: i64) -> CoreConfig {
+    CoreConfig::new(0x0100_0000_0000_0001 + (starts << 24), PasswordRule::Keyed([5; 32]))
+}
+
+impl Sim {
+    /// The process or the whole machine stops.
+    pub(super) fn crash(&mut self) {
+        if self.rng.one_in(2) {
+            self.power_cut();
+        } else {
+            self.trace.note("kill -9".into());
+            self.process_dies();
+        }
+        self.restart();
+    }
+
+    pub(super) fn power_cut(&mut self) {
+        self.trace.note("the power fails".into());
+        self.process_dies();
+        self.disk.power_cycle();
+    }
+
+    /// A fault has cut the power in the middle of something.
+    pub(super) fn mind_the_power(&mut self) {
+        if self.disk.is_off() {
+            self.power_cut();
+            self.restart();
+        }
+    }
+
+    fn process_dies(&mut self) {
+        self.server = None;
+        self.disk.process_died();
+        self.links.clear();
+        self.attached.clear();
+        self.clients.iter_mut().for_each(super::Client::cut_off);
+    }
+
+    /// The log could not write: it does nothing ever again, and the server ends.
+    pub(super) fn log_failed(&mut self, error: &str) {
+        self.trace.note(format!("the log fails: {error}"));
+        if let Some(server) = &mut self.server {
+            let mut batch = Batch::new();
+            let header =
+                TxnHeader { client_id: 1, cxid: 1, zxid: 1 << 40, time_ms: 0, kind: OpCode::CLOSE_SESSION };
+            batch.push(TxnRecord { header, txn: Txn::CloseSession { ephemerals: None }, digest: None });
+            let operations = self.disk.operations();
+            assert!(server.writer.append(&batch).is_err() && server.writer.make_room().is_err());
+            assert_eq!(self.disk.operations(), operations, "a failed log goes on");
+        }
+        self.process_dies();
+        if self.disk.is_off() || self.rng.one_in(3) {
+            self.power_cut();
+        }
+        self.restart();
+    }
+
+    /// Starts the server until it runs, with faults on the way.
+    pub(super) fn restart(&mut self) {
+        loop {
+            let faulty = self.rng.one_in(4);
+            if faulty {
+                let fault = *self.rng.pick(&[Fault::PowerOff, Fault::Error, Fault::Full]);
+                self.disk.plan(self.rng.below(14), fault);
+            }
+            self.starts += 1;
+            match recover(&self.disk.storage(), config(self.starts)) {
+                Ok(recovered) => {
+                    let mut server = Server::new(recovered.core, recovered.log);
+                    server.writer.set_roll_bytes(*self.rng.pick(&ROLL_BYTES));
+                    server.core.begin(self.now);
+                    return self.started(server);
+                }
+                Err(error @ LogError::Io { .. }) if faulty => {
+                    self.trace.note(format!("start fails: {error}"));
+                    self.disk.process_died();
+                    if self.disk.is_off() || self.rng.one_in(2) {
+                        self.disk.power_cycle();
+                    }
+                }
+                Err(error) => panic!("the server does not start: {error}"),
+            }
+        }
+    }
+
+    fn started(&mut self, server: Server) {
+        let zxid = server.core.last_zxid();
+        self.trace.note(format!("start {} at {zxid:#x}, {:#x} was shown", self.starts, self.shown));
+        assert!(zxid >= self.shown, "lost: {:#x} was shown, {zxid:#x} is there", self.shown);
+        assert!(zxid <= self.world.model.zxid, "something was made up");
+        self.history.truncate(zxid as usize + 1);
+        self.world = self.history[zxid as usize].clone();
+        for (id, (number, _)) in &self.world.sessions {
+            self.world.model.forget_watches(*number);
+            // Each has its whole timeout again.
+            self.heard_ms.insert(*id, self.now.mono_ms);
+        }
+        self.world.model.events.clear();
+        self.compare(&server);
+        self.server = Some(server);
+    }
+
+    /// The state is the model's, to the last bit that a snapshot holds.
+    fn compare(&self, server: &Server) {
+        let image = server.core.image();
+        let sessions = self.world.sessions.iter().map(|(&id, &(_, ms))| (id, ms as i32));
+        assert_eq!(image.sessions(), sessions.collect::<Vec<_>>());
+        let mut paths = self.world.model.paths();
+        for node in image.nodes() {
+            assert!(paths.remove(node.path), "{} should not be there", node.path);
+            let path = if node.path.is_empty() { "/" } else { node.path };
+            let (data, stat) = self.world.model.node(path).unwrap();
+            assert_eq!(node.data, data, "{path}");
+            let expected = StatPersisted {
+                czxid: stat.czxid,
+                mzxid: stat.mzxid,
+                pzxid: stat.pzxid,
+                ctime_ms: stat.ctime_ms,
+                mtime_ms: stat.mtime_ms,
+                version: stat.version,
+                ephemeral_owner: stat.ephemeral_owner,
+                ..node.stat
+            };
+            assert_eq!(node.stat, expected, "{path}");
+            assert_eq!(node.stat.cversion, stat.cversion, "{path}");
+        }
+        assert!(paths.is_empty(), "missing: {paths:?}");
+    }
+
+    /// A snapshot of the present moment, put there as the server does it, once all in it is durable.
+    pub(super) fn take_snapshot(&mut self) {
+        let Some(server) = self.server.as_ref().filter(|server| server.is_idle()) else { return };
+        let image = server.core.image();
+        let name = format!("snapshot.{:x}", image.last_zxid());
+        if self.disk.names().contains(&name) {
+            return;
+        }
+        let bytes = encode_snapshot(image);
+        self.trace.note(format!("take {name}"));
+        let storage = self.disk.storage();
+        let write = || {
+            if self.disk.names().iter().any(|name| name == "unfinished-snapshot") {
+                storage.remove("unfinished-snapshot")?;
+            }
+            let mut file = storage.create("unfinished-snapshot")?;
+            file.write_at(0, &bytes)?;
+            file.sync_data()?;
+            storage.rename("unfinished-snapshot", &name)?;
+            storage.sync_dir()
+        };
+        if write().is_err() {
+            self.process_dies();
+            if self.disk.is_off() {
+                self.power_cut();
+            }
+            self.restart();
+        }
+    }
+
+    /// One bit of a copy of the disk goes wrong: recovery names it, or only the last batch is gone.
+    pub(super) fn flip_a_bit(&mut self) {
+        if !self.server.as_ref().is_some_and(Server::is_idle) {
+            return;
+        }
+        let copy = self.disk.copy();
+        let mut logs: Vec<String> =
+            copy.names().into_iter().filter(|name| name.starts_with("log.")).collect();
+        logs.sort_by_key(|name| i64::from_str_radix(&name[4..], 16).unwrap());
+        let snapshots = copy
+            .names()
+            .into_iter()
+            .filter_map(|name| i64::from_str_radix(name.strip_prefix("snapshot.")?, 16).ok());
+        let snapshot = snapshots.max().unwrap_or(0);
+        // Logs that the snapshot covers are not read.
+        let numbers: Vec<i64> =
+            logs.iter().map(|name| i64::from_str_radix(&name[4..], 16).unwrap()).collect();
+        let behind = numbers.partition_point(|&zxid| zxid <= snapshot);
+        let goes_on = numbers.get(behind) == Some(&(snapshot + 1));
+        let first = if goes_on { behind } else { behind.saturating_sub(1) };
+        let Some(name) = logs.get(first..).filter(|logs| !logs.is_empty()).map(|l| self.rng.pick(l).clone())
+        else {
+            return;
+        };
+        let entries = entries(&copy.bytes(&name));
+        let Some(&(start, len, _)) = (!entries.is_empty()).then(|| self.rng.pick(&entries)) else { return };
+        copy.flip(&name, start * 8 + self.rng.below(len * 8));
+        self.trace.note(format!("a bit of {name} at {start} is wrong"));
+        let is_newest = logs.last() == Some(&name);
+        let last_batch = entries.last().map(|e| e.2);
+        let in_last = entries.iter().any(|e| e.0 == start && Some(e.2) == last_batch);
+        let result = recover(&copy.storage(), config(self.starts));
+        if is_newest && in_last {
+            let zxid = result.expect("it looks like a torn tail").core.last_zxid();
+            let before = last_batch.unwrap_or(0) - 1;
+            return assert!(zxid >= before.max(snapshot), "more than the last batch is gone");
+        }
+        match result {
+            Err(LogError::Corrupt { path, offset, .. }) => {
+                assert_eq!((path.as_path(), offset), (Path::new("/sim").join(&name).as_path(), start as u64));
+                assert_same_bytes(&copy, &self.disk, &name, start);
+            }
+            other => panic!("the wrong bit is not named: {:?}", other.map(|r| r.core.last_zxid())),
+        }
+    }
+}
+
+/// On an error nothing is changed: the copy differs in no more than one byte.
+fn assert_same_bytes(copy: &Disk, disk: &Disk, name: &str, near: usize) {
+    let (a, b) = (copy.bytes(name), disk.bytes(name));
+    assert_eq!(a.len(), b.len());
+    assert_eq!(a.iter().zip(&b).filter(|(a, b)| a != b).count(), 1, "{name} near {near}");
+}
+
+/// Start, length and batch of each entry.
+fn entries(bytes: &[u8]) -> Vec<(usize, usize, i64)> {
+    let (mut at, mut found) = (FileHeader::LEN, Vec::new());
+    while let Some(Entry::Whole { record, len }) = bytes.get(at..).map(entry_at) {
+        let record = TxnRecord::decode(record).unwrap();
+        found.push((at, len, record.digest.map_or(0, |digest| digest.value)));
+        at += len;
+    }
+    found
+}

@@ -1,0 +1,78 @@
+//! The server without sockets and threads: the real core, log and rule of release, put together as
+//! `run.rs` does it.
+
+use bytes::Bytes;
+use zooky_server::core::{ConnId, Core, Input, Now, Output};
+use zooky_server::held::Held;
+use zooky_server::log::{Batch, Batches, LogError, LogWriter};
+
+/// What is on its way out.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) conn: ConnId,
+    /// `None`: close.
+    pub(crate) frame: Option<Bytes>,
+    /// The newest transaction that it can show.
+    pub(crate) shows: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) core: Core,
+    pub(crate) writer: LogWriter,
+    batches: Batches,
+    held: Held<Leaving>,
+    /// The batch that is under way to the disk.
+    job: Option<Batch>,
+}
+
+impl Server {
+    pub(crate) fn new(core: Core, writer: LogWriter) -> Server {
+        Server { core, writer, batches: Batches::default(), held: Held::default(), job: None }
+    }
+
+    pub(crate) fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        let mut shows = self.core.last_zxid();
+        self.core.step(now, input, &mut out);
+        for output in &out {
+            match output.clone() {
+                Output::Append(record) => {
+                    shows = record.header.zxid;
+                    self.batches.push(record);
+                }
+                Output::Send { conn, frame } => self.hold(conn, Some(frame), shows),
+                Output::Close { conn } => self.hold(conn, None, shows),
+            }
+        }
+        out
+    }
+
+    fn hold(&mut self, conn: ConnId, frame: Option<Bytes>, shows: i64) {
+        self.held.push(self.batches.needed(), Leaving { conn, frame, shows });
+    }
+
+    /// The log gets the next batch, if it is idle.
+    pub(crate) fn begin_sync(&mut self) {
+        if self.job.is_none() && !self.batches.open().is_empty() {
+            self.job = Some(self.batches.take());
+        }
+    }
+
+    /// The log does what it was given.
+    pub(crate) fn finish_sync(&mut self) -> Result<(), LogError> {
+        if let Some(batch) = self.job.take() {
+            self.writer.append(&batch)?;
+            self.batches.synced(batch);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.job.is_none() && self.batches.open().is_empty() && self.held.is_empty()
+    }
+
+    pub(crate) fn release(&mut self) -> Option<Leaving> {
+        self.held.pop(self.batches.durable())
+    }
+}
