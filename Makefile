@@ -2,7 +2,7 @@
 # Any of them may be run again and again; what is there is not built or fetched twice.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint fmt peers bench soak mutants
+.PHONY: help demo test check lint fmt peers bench soak mutants fuzz
 
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -47,3 +47,6 @@ endif
 
 mutants: peers ## seeded bugs, each of which must make a test fail
 	tests/mutants/run
+
+fuzz: ## each fuzz target for a minute (ZOOKY_FUZZ_SECONDS)
+	fuzz/run

@@ -106,8 +106,9 @@ pub(super) fn scan<E>(
 fn check_header(bytes: &[u8], newest: bool) -> Result<Option<End>, Damage> {
     let damage = |why: String| Damage { offset: 0, why };
     let header = FileHeader::decode(&mut Reader::new(bytes));
+    let is_log = |h: &FileHeader| (h.magic, h.version) == (LOG_MAGIC, FILE_VERSION);
     // The header is durable before the first entry is written: without it there is none.
-    if newest && header != Ok(FileHeader::LOG) && bytes.iter().skip(FileHeader::LEN).all(|&b| b == 0) {
+    if newest && !header.as_ref().is_ok_and(is_log) && bytes.iter().skip(FileHeader::LEN).all(|&b| b == 0) {
         return Ok(Some(End { offset: 0, last_batch: 0, torn: bytes.iter().any(|&b| b != 0) }));
     }
     let header = header.map_err(|_| damage("its header is cut off".into()))?;
