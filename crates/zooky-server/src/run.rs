@@ -149,7 +149,6 @@ impl Run {
             self.tick();
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
-            self.answered_ms = time::mono_ms();
             self.release();
             self.flush();
             self.snapshot()?;
@@ -177,6 +176,7 @@ impl Run {
     /// After a sync on this thread: have requests come in meanwhile? Looked at before any answer leaves,
     /// for an answer brings the next request within microseconds, and that one has not waited.
     fn look_behind(&mut self, events: &mut Events) -> Result<(), ServerError> {
+        self.answered_ms = time::mono_ms();
         if self.syncer.take_synced_inline() && self.take_events(events, Duration::ZERO)? {
             self.syncer.note_waiting();
         }

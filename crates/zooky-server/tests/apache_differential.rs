@@ -70,6 +70,10 @@ impl Side {
             {
                 assert_eq!(header.xid, xid::PING);
             }
+            if matches!(request, Request::CloseSession) {
+                // In which order a session's ephemerals go is nobody's business.
+                client.events.sort_by(|a, b| (a.kind.0, &a.path).cmp(&(b.kind.0, &b.path)));
+            }
             events.push(
                 client.events.drain(..).map(|e| format!("{:?} {:?} {}", e.kind, e.state, e.path)).collect(),
             );
@@ -121,11 +125,20 @@ impl Side {
 /// Differences that `docs/server.md` gives reasons for.
 fn on_purpose(request: &Request, we: &Shown, they: &Shown) -> bool {
     let codes = [we, they].map(|shown| shown.reply.as_ref().map_or(ErrorCode::OK, |reply| reply.0));
+    let fewer = |ours: &[String], theirs: &[String]| {
+        let mut theirs = theirs.iter();
+        ours.iter().all(|event| theirs.any(|other| other == event))
+    };
     match request {
         // 3.8 finds any session's watch at the path, 3.9 (and we) the own ones alone.
         Request::CheckWatches { .. } => codes[0] == ErrorCode::NO_WATCHER,
         // Whoever may not read a node learned its stat in 3.8.0.
         Request::Exists { .. } => codes == [ErrorCode::NO_AUTH, ErrorCode::OK],
+        // What was missed on a node that the caller may not read is not told.
+        Request::SetWatches { .. } | Request::SetWatches2 { .. } => {
+            we.reply == they.reply
+                && we.events.iter().zip(&they.events).all(|(ours, theirs)| fewer(ours, theirs))
+        }
         _ => false,
     }
 }
@@ -146,6 +159,7 @@ fn compare(seeds: std::ops::Range<u64>) {
     let ours = start(dir.path());
     let apache = Apache::start();
     let mut different = Vec::new();
+    let (mut excused, total) = (0, seeds.end - seeds.start);
     for seed in seeds {
         let mut dice = Dice::new(seed);
         let top = format!("/s{seed}");
@@ -159,7 +173,12 @@ fn compare(seeds: std::ops::Range<u64>) {
             let (we, they) = (here.receive(who, &request), there.receive(who, &request));
             told.push(format!("{who}: {request:?}"));
             let closed = they.reply.is_err();
-            if we != they && !on_purpose(&request, &we, &they) {
+            if we != they && on_purpose(&request, &we, &they) {
+                // From here on the two may know different watches.
+                excused += 1;
+                break;
+            }
+            if we != they {
                 let told = told.join("\n    ");
                 different.push(format!("seed {seed}:\n    {told}\n  we   {we:?}\n  they {they:?}"));
                 break;
@@ -175,6 +194,7 @@ fn compare(seeds: std::ops::Range<u64>) {
             }
         }
     }
+    assert!(excused * 20 < total, "{excused} sequences differ on purpose: that hides too much");
     let first: Vec<String> = different.iter().take(12).cloned().collect();
     assert!(different.is_empty(), "{} sequences differ:\n{}", different.len(), first.join("\n"));
 }

@@ -72,7 +72,10 @@ pub(crate) fn any(dice: &mut Dice, top: &str, step: usize) -> Request {
 }
 
 fn seldom(dice: &mut Dice, top: &str) -> Request {
-    match dice.below(6) {
+    match dice.below(10) {
+        6..=8 => quota(dice, top),
+        9 if dice.rarely(3) => Request::CloseSession,
+        9 if dice.rarely(3) => Request::Auth { kind: 0, scheme: "nobody".into(), auth: Vec::new() },
         0 => Request::GetEphemerals {
             prefix: dice.one(&[top.to_owned(), format!("{top}/a"), "/nowhere".into()]),
         },
@@ -91,6 +94,27 @@ fn seldom(dice: &mut Dice, top: &str) -> Request {
     }
 }
 
+/// What a client does to set, see and remove a quota on `top`.
+fn quota(dice: &mut Dice, top: &str) -> Request {
+    let node = format!("/zookeeper/quota{top}");
+    let (limits, stats) = (format!("{node}/zookeeper_limits"), format!("{node}/zookeeper_stats"));
+    let make = |path: &str, data: &'static str| {
+        let data = Some(Bytes::from_static(data.as_bytes()));
+        let (acl, mode) = (Acl::open(), CreateMode::PERSISTENT);
+        MultiOp::Create(Create { kind: CreateKind::Create, path: path.into(), data, acl, mode })
+    };
+    match dice.below(5) {
+        0 | 1 => {
+            let first = dice.one(&[&limits, &stats]).clone();
+            let second = if first == limits { &stats } else { &limits };
+            let data = dice.one(&["count=2,bytes=9", "count=9,bytes=-1=;byteHardLimit=3;countHardLimit=2"]);
+            Request::Multi(vec![make(&node, ""), make(&first, data), make(second, "count=0,bytes=0")])
+        }
+        2 => Request::Delete { path: limits, version: -1 },
+        _ => Request::GetData { path: stats, watch: dice.rarely(2) },
+    }
+}
+
 fn watches(dice: &mut Dice, top: &str) -> Request {
     let kind = dice.one(&[1, 2, 3, 1, 2, 3, 3, 9]);
     match dice.below(4) {
@@ -99,11 +123,11 @@ fn watches(dice: &mut Dice, top: &str) -> Request {
         _ => {
             let relative_zxid = dice.one(&[0, i64::MAX]);
             let mut paths = || -> Vec<String> { (0..dice.below(3)).map(|_| good_path(dice, top)).collect() };
-            let (data, exist, child, persistent) = (paths(), paths(), paths(), paths());
+            let (data, exist, child, persistent, recursive) = (paths(), paths(), paths(), paths(), paths());
             if dice.rarely(2) {
                 return Request::SetWatches { relative_zxid, data, exist, child };
             }
-            Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive: Vec::new() }
+            Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive }
         }
     }
 }

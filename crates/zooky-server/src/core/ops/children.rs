@@ -25,7 +25,8 @@ impl Core {
     pub(super) fn all_children_number(&self, caller: &Caller, path: &str) -> Reply {
         let id = self.permitted(caller, path, perms::READ)?;
         let mut ahead = vec![id];
-        let mut count = 0;
+        // The original's root has two names, and counts as below the empty one.
+        let mut count = usize::from(path.is_empty());
         while let Some(id) = ahead.pop() {
             let children = &self.tree.node(id).children;
             count += children.len();
