@@ -5,6 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::log::SnapshotRule;
+
+/// How many snapshots are kept by default, and at least.
+const SNAPSHOTS_KEPT: usize = 3;
+
 /// The settings of a [`crate::Server`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -39,6 +44,12 @@ pub struct Config {
     pub original_passwords: bool,
     /// How long a log file may get, in bytes, before a new one is started.
     pub log_roll_bytes: u64,
+    /// A snapshot is taken after at most this many transactions, and at least half as many: at random in between, as in
+    /// the original (its `snapCount`).
+    pub snapshot_transactions: u32,
+    /// How many snapshots are kept, with the logs they need; at least 3, as in the original
+    /// (its `autopurge.snapRetainCount`).
+    pub snapshots_kept: usize,
 }
 
 impl Config {
@@ -59,7 +70,15 @@ impl Config {
             enforce_quota: false,
             original_passwords: false,
             log_roll_bytes: crate::log::ROLL_BYTES_DEFAULT,
+            snapshot_transactions: 100_000,
+            snapshots_kept: SNAPSHOTS_KEPT,
         }
+    }
+
+    /// When snapshots are due, and how many are kept; `invalid` ones (by zxid) are not counted.
+    pub(crate) fn snapshot_rule(&self, invalid: Vec<i64>) -> SnapshotRule {
+        let kept = self.snapshots_kept.max(SNAPSHOTS_KEPT);
+        SnapshotRule { transactions: self.snapshot_transactions.into(), kept, invalid }
     }
 
     /// The smallest session timeout in milliseconds.

@@ -115,4 +115,7 @@ pub enum ServerError {
     /// The thread of the log is gone.
     #[error("the server stopped: its log thread has ended")]
     LogThread,
+    /// The thread that writes snapshots is gone.
+    #[error("the server stopped: its snapshot thread has ended")]
+    SnapshotThread,
 }

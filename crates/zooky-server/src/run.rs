@@ -29,7 +29,7 @@ use mio::{Events, Poll, Token};
 use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
-use crate::log::Syncer;
+use crate::log::{Snapshotter, Syncer};
 use crate::net::{Conns, Latency, Tls};
 use doors::{DOORS, Doors};
 
@@ -70,6 +70,7 @@ pub(crate) struct Run {
     stop: Arc<AtomicBool>,
     core: Core,
     syncer: Syncer,
+    snapshotter: Snapshotter,
     conns: Conns,
     now: Now,
     started_ms: u64,
@@ -98,7 +99,7 @@ impl Run {
         poll: Poll,
         (doors, tls): (Vec<Door>, Option<Tls>),
         addr: SocketAddr,
-        (core, syncer): (Core, Syncer),
+        (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
         stop: Arc<AtomicBool>,
     ) -> Result<Run, StartError> {
         let doors = Doors::new(doors, &poll)?;
@@ -112,6 +113,7 @@ impl Run {
             stop,
             core,
             syncer,
+            snapshotter,
             conns: Conns::default(),
             now,
             started_ms: now.mono_ms,
@@ -156,8 +158,19 @@ impl Run {
             self.answered_ms = time::mono_ms();
             self.release();
             self.flush();
+            self.snapshot()?;
         }
         self.finish()
+    }
+
+    /// Begins a snapshot if it is time, or does a little of one that is under way. Answers have left before.
+    fn snapshot(&mut self) -> Result<(), ServerError> {
+        // Everything the snapshot shows must be in batches of its own, so that the log rolls exactly behind it.
+        if self.snapshotter.is_due() && self.syncer.is_drained() {
+            self.snapshotter.begin(&mut self.core, self.syncer.needed());
+            self.syncer.roll();
+        }
+        self.snapshotter.advance(&mut self.core, self.syncer.durable())
     }
 
     /// Waits for something to do, and notes which connections have it.
@@ -221,7 +234,9 @@ impl Run {
 
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
-        if !self.ready.is_empty() && !self.disk_is_behind() {
+        if self.snapshotter.has_work(self.syncer.durable())
+            || (!self.ready.is_empty() && !self.disk_is_behind())
+        {
             return Duration::ZERO;
         }
         let times = [
@@ -270,7 +285,10 @@ impl Run {
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
-                Output::Append(record) => self.syncer.push(record),
+                Output::Append(record) => {
+                    self.snapshotter.note_transaction();
+                    self.syncer.push(record);
+                }
                 Output::Send { conn, frame } => self.hold(conn.0, Some(frame)),
                 Output::Close { conn } => self.hold(conn.0, None),
             }

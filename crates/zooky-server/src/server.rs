@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::core::{CoreConfig, PasswordRule, first_session_id};
 use crate::data_dir::DataDir;
 use crate::error::{ServerError, StartError};
-use crate::log::{FileStorage, Recovered, Storage, Syncer, recover};
+use crate::log::{FileStorage, Recovered, Snapshotter, Storage, Syncer, recover};
 use crate::net::{Listener, Tls, Trade, bind, local_addr};
 use crate::run::{Door, Run, WAKER, now};
 use crate::secret;
@@ -76,7 +76,7 @@ impl Server {
         let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(dir.version_2()));
         let mut core = core_config(&config, password);
         core.client_addr = local_addr(&socket, config.listen)?.to_string();
-        let Recovered { core, mut log, replayed, torn } = recover(&storage, core)?;
+        let Recovered { core, mut log, replayed, torn, invalid } = recover(&storage, core)?;
         log.set_roll_bytes(config.log_roll_bytes);
         if let Some(torn) = torn {
             tracing::warn!(
@@ -84,11 +84,16 @@ impl Server {
                 "cut off what was being written when the server died; none of it was acknowledged"
             );
         }
+        for (_, error) in &invalid {
+            tracing::warn!(%error, "this snapshot is passed over; an older one and the logs have everything");
+        }
         let poll = Poll::new().map_err(|source| StartError::System { what: "make a poll", source })?;
         let waker = Waker::new(poll.registry(), WAKER)
             .map_err(|source| StartError::System { what: "make a waker", source })?;
         let waker = Arc::new(waker);
         let syncer = Syncer::start(log, Arc::clone(&waker))?;
+        let rule = config.snapshot_rule(invalid.iter().map(|(zxid, _)| *zxid).collect());
+        let snapshotter = Snapshotter::start(storage, rule, replayed, Arc::clone(&waker))?;
         let (listener, addr) = Listener::listen(socket, config.listen)?;
         let mut doors = vec![Door::new(listener, Trade::Client)];
         let mut metrics_addr = None;
@@ -105,7 +110,8 @@ impl Server {
         }
         tracing::info!(%addr, dir = %dir.path().display(), replayed, "serving");
         let stopper = Stopper { stop: Arc::new(AtomicBool::new(false)), waker };
-        let run = Run::new(config, poll, (doors, loaded), addr, (core, syncer), Arc::clone(&stopper.stop))?;
+        let durable = (core, syncer, snapshotter);
+        let run = Run::new(config, poll, (doors, loaded), addr, durable, Arc::clone(&stopper.stop))?;
         let thread = thread::Builder::new()
             .name("zooky-server".into())
             .spawn(move || {

@@ -151,7 +151,11 @@ fn a_killed_server_has_lost_nothing_it_acknowledged() {
         server.kill();
         let done = loads.map(|load| load.join().unwrap());
 
-        server = ServerChild::start(dir.path());
+        // Half of them take snapshots all the time, roll and purge logs, and are killed in the midst of that.
+        server = match cycle % 2 {
+            0 => ServerChild::start_with_snapshots(100, dir.path()),
+            _ => ServerChild::start(dir.path()),
+        };
         holder = Raw::reattach(server.addr, &holder).unwrap();
         let owner = holder.exists("/held", false).map(|stat| stat.ephemeral_owner);
         assert_eq!(owner, Some(holder.session.session_id), "cycle {cycle}");
@@ -165,5 +169,9 @@ fn a_killed_server_has_lost_nothing_it_acknowledged() {
             writes += cycle.created.len() + cycle.deleted.len();
         }
     }
+    let names =
+        std::fs::read_dir(dir.path().join("version-2")).unwrap().map(|entry| entry.unwrap().file_name());
+    let snapshots = names.filter(|name| name.to_string_lossy().starts_with("snapshot.")).count();
+    assert!(snapshots > 1, "no snapshot was taken");
     println!("{cycles} kills, {writes} acknowledged writes, {:?}", started.elapsed());
 }

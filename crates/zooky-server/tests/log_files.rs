@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use zooky_server::core::{CoreConfig, PasswordRule};
-use zooky_server::log::{Batch, FileStorage, LogError, Recovered, Storage, StorageFile, recover};
+use zooky_server::log::{
+    Batch, FileStorage, LogError, Recovered, Storage, StorageFile, encode_snapshot, recover,
+};
 use zooky_wire::file::{Entry, FileHeader, encode_entry, entry_at};
 use zooky_wire::{Acl, OpCode, Txn, TxnHeader, TxnRecord, Writer};
 
@@ -262,6 +264,135 @@ fn a_damaged_snapshot_is_named() {
     }
 }
 
+/// Logs of one batch each, `log.1` to `log.4`, and snapshots with all before `log.3` and `log.4`.
+fn with_snapshots() -> TempDir {
+    let dir = temp_dir();
+    let mut recovered = open(dir.path()).unwrap();
+    for zxid in 1..=4 {
+        if zxid > 2 {
+            let bytes = encode_snapshot(recovered.core.image());
+            fs::write(dir.path().join(format!("snapshot.{:x}", zxid - 1)), bytes).unwrap();
+        }
+        recovered.log.roll();
+        recovered.log.append(&batch([zxid])).unwrap();
+        recovered.core.replay(&record(zxid)).unwrap();
+    }
+    dir
+}
+
+fn flip(path: &Path, byte: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[byte] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_invalid_snapshot_is_named_and_the_one_before_it_used() {
+    let dir = with_snapshots();
+    let expected = encode_snapshot(open(dir.path()).unwrap().core.image());
+    let recovered = open(dir.path()).unwrap();
+    assert_eq!((recovered.replayed, recovered.invalid.len()), (1, 0), "the newest is enough");
+    for (zxid, replayed) in [(3, 2), (2, 4)] {
+        flip(&dir.path().join(format!("snapshot.{zxid}")), 100);
+        let recovered = open(dir.path()).unwrap();
+        assert_eq!(recovered.replayed, replayed);
+        let (newest, error) = &recovered.invalid[0];
+        assert_eq!(*newest, 3);
+        assert!(error.to_string().contains("snapshot.3 is corrupt"), "{error}");
+        assert_eq!(recovered.invalid.last().unwrap().0, zxid);
+        assert_eq!(encode_snapshot(recovered.core.image()), expected);
+    }
+
+    // Where the logs do not make up for it, nothing is given up silently.
+    let (log_3, log_4) = (dir.path().join("log.3"), dir.path().join("log.4"));
+    let (bytes_3, bytes_4) = (fs::read(&log_3).unwrap(), fs::read(&log_4).unwrap());
+    fs::remove_file(&log_3).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, LogError::Missing { path, last: 2, zxid: 4, .. } if *path == log_4), "{error}");
+    fs::remove_file(&log_4).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, LogError::NotMadeUp { reached: 2, .. }), "{error}");
+    assert!(error.to_string().contains("snapshot.3 is corrupt"), "{error}");
+    fs::write(&log_3, bytes_3).unwrap();
+    fs::write(&log_4, bytes_4).unwrap();
+    assert_eq!(open(dir.path()).unwrap().replayed, 4);
+}
+
+#[test]
+fn a_log_that_is_missing_in_the_middle_is_noticed() {
+    for missing in 1..4 {
+        let dir = with_snapshots();
+        let log = dir.path().join(format!("log.{missing}"));
+        fs::remove_file(&log).unwrap();
+        // The newest snapshot does not need it.
+        assert_eq!(open(dir.path()).unwrap().core.last_zxid(), 4);
+        fs::remove_file(dir.path().join("snapshot.3")).unwrap();
+        fs::remove_file(dir.path().join("snapshot.2")).unwrap();
+        let error = open(dir.path()).unwrap_err();
+        assert!(matches!(&error, LogError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("log.{} goes on", missing + 1)), "{error}");
+    }
+}
+
+#[test]
+fn what_stands_behind_a_snapshots_seal_is_checked_too() {
+    let dir = with_snapshots();
+    let path = dir.path().join("snapshot.3");
+    let mut w = Writer::new();
+    w.raw(&fs::read(&path).unwrap());
+    // The digest of Apache's: a zxid, a version and a value, and a seal over everything before.
+    w.i64(3);
+    w.i32(2);
+    w.i64(0x1234_5678);
+    w.i64(zooky_wire::file::checksum(w.as_slice()));
+    w.string("/");
+    fs::write(&path, w.as_slice()).unwrap();
+    assert_eq!(open(dir.path()).unwrap().replayed, 1);
+    for byte in (0..8).chain(16..w.len()) {
+        fs::write(&path, w.as_slice()).unwrap();
+        flip(&path, byte);
+        assert_eq!(open(dir.path()).unwrap().invalid.len(), 1, "byte {byte}");
+    }
+    fs::write(&path, &w.as_slice()[..w.len() - 1]).unwrap();
+    assert_eq!(open(dir.path()).unwrap().invalid.len(), 1, "cut off");
+}
+
+#[test]
+fn a_torn_log_before_another_is_accepted_only_if_the_next_goes_on_where_it_ends() {
+    for epoch in [0, 7] {
+        let at = |count: i64| (epoch << 32) + count;
+        let dir = temp_dir();
+        let mut log = open(dir.path()).unwrap().log;
+        log.append(&batch([at(1), at(2), at(3)])).unwrap();
+        let path = dir.path().join(format!("log.{:x}", at(1)));
+        let whole = fs::read(&path).unwrap();
+        let entry = (whole.iter().rposition(|&b| b != 0).unwrap() + 1 - FileHeader::LEN) / 3;
+        let third = FileHeader::LEN + 2 * entry;
+        // Killed in the middle of 3, started again: 3 is another transaction in another file.
+        let mut torn = whole.clone();
+        torn[third + 20..].fill(0);
+        fs::write(&path, &torn).unwrap();
+        let next_epoch = ((epoch + 1) << 32) + 1;
+        for (next, accepted) in [(at(3), true), (at(4), false), (next_epoch, true), (next_epoch + 1, false)] {
+            let next_path = dir.path().join(format!("log.{next:x}"));
+            log.roll();
+            log.append(&batch([next])).unwrap();
+            match open(dir.path()) {
+                Ok(recovered) if accepted => {
+                    assert_eq!((recovered.replayed, recovered.core.last_zxid()), (3, next));
+                    assert_eq!(recovered.torn, None);
+                    assert_eq!(fs::read(&path).unwrap(), torn, "it is left as it is");
+                }
+                Err(LogError::Corrupt { path: named, offset, .. }) if !accepted => {
+                    assert_eq!((named, offset), (path.clone(), third as u64));
+                }
+                other => panic!("followed by {next:#x}: {other:?}"),
+            }
+            fs::remove_file(next_path).unwrap();
+        }
+    }
+}
+
 /// Notes what is done to files, and fails a sync on demand.
 #[derive(Debug)]
 struct Traced {
@@ -337,8 +468,8 @@ fn a_commit_is_in_order_and_a_failed_sync_is_final() {
     let mut log = recover(&storage, config()).unwrap().log;
     log.append(&batch([1, 2])).unwrap();
     log.append(&batch([3])).unwrap();
-    let expected = "create unfinished-snapshot, write unfinished-snapshot bytes, sync unfinished-snapshot, \
-         rename unfinished-snapshot snapshot.0, sync_dir, \
+    let expected = "create unfinished-snapshot, write unfinished-snapshot bytes, write unfinished-snapshot bytes, \
+         sync unfinished-snapshot, rename unfinished-snapshot snapshot.0, sync_dir, \
          create log.1, write log.1 bytes, write log.1 zeros, sync log.1, sync_dir, \
          write log.1 bytes, sync log.1, write log.1 bytes, sync log.1";
     assert_eq!(trace.lock().unwrap().0.join(", "), expected);

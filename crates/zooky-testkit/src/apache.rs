@@ -34,6 +34,7 @@ pub struct Apache {
 #[derive(Debug, Clone)]
 pub struct ApacheBuilder {
     address: IpAddr,
+    port: Option<u16>,
     data_dir: Option<PathBuf>,
     tick_ms: u32,
     super_digest: String,
@@ -57,6 +58,7 @@ impl Apache {
     pub fn builder() -> ApacheBuilder {
         ApacheBuilder {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: None,
             data_dir: None,
             tick_ms: 2_000,
             super_digest: "super:D/InIHSb7yEEbrWz8b9l71RjZJU=".to_string(),
@@ -231,6 +233,11 @@ impl ApacheBuilder {
         self
     }
 
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
     pub(crate) fn server_id(mut self, id: u8) -> Self {
         self.server_id = Some(id);
         self
@@ -245,7 +252,7 @@ impl ApacheBuilder {
         if let Some(id) = self.server_id {
             fs::write(data_dir.join("myid"), id.to_string()).expect("myid is written");
         }
-        let addr = SocketAddr::new(self.address, free_port());
+        let addr = SocketAddr::new(self.address, self.port.unwrap_or_else(free_port));
         fs::write(work.path().join("zoo.cfg"), self.config(addr, &data_dir)).expect("zoo.cfg is written");
         fs::write(work.path().join("log4j.properties"), LOG4J).expect("log4j.properties is written");
         File::create(work.path().join("server.log")).expect("its log is made");

@@ -12,6 +12,7 @@ use crate::four_letter::mode;
 use crate::managed::tail;
 use crate::port::free_port;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const SIZE: usize = 3;
@@ -33,6 +34,8 @@ pub struct EnsembleBuilder {
     tick_ms: u32,
     sync_limit: u32,
     member: ApacheBuilder,
+    data_dirs: Option<[PathBuf; SIZE]>,
+    client_ports: Option<[u16; SIZE]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +55,13 @@ impl Ensemble {
 
     /// The settings, to be changed before the start.
     pub fn builder() -> EnsembleBuilder {
-        EnsembleBuilder { tick_ms: 500, sync_limit: 4, member: Apache::builder() }
+        EnsembleBuilder {
+            tick_ms: 500,
+            sync_limit: 4,
+            member: Apache::builder(),
+            data_dirs: None,
+            client_ports: None,
+        }
     }
 
     /// The connect string of all members.
@@ -167,6 +176,18 @@ impl EnsembleBuilder {
         self
     }
 
+    /// Lets each member start on the data that is in its directory already, and leaves it there; `myid` is written.
+    pub fn data_dirs(mut self, directories: [PathBuf; SIZE]) -> Self {
+        self.data_dirs = Some(directories);
+        self
+    }
+
+    /// The ports on which the members take clients, where these must be known before: from [`free_port`].
+    pub fn client_ports(mut self, ports: [u16; SIZE]) -> Self {
+        self.client_ports = Some(ports);
+        self
+    }
+
     /// Virtual machines for measuring, see [`ApacheBuilder::for_benches`].
     pub fn for_benches(mut self) -> Self {
         self.member = self.member.for_benches();
@@ -199,6 +220,12 @@ impl EnsembleBuilder {
         let mut member = self.member.clone();
         member = member.tick_ms(self.tick_ms).address(Ipv4Addr::new(127, 0, 0, 11 + index as u8));
         member = member.server_id(1 + index as u8);
+        if let Some(directories) = &self.data_dirs {
+            member = member.data_dir(&directories[index]);
+        }
+        if let Some(ports) = &self.client_ports {
+            member = member.port(ports[index]);
+        }
         member = member.extra("initLimit=10").extra("quorumListenOnAllIPs=true");
         member = member.extra(&format!("syncLimit={}", self.sync_limit));
         // Connecting to a member that is cut off (5 s by default) and the pauses of an election (up to 60 s) must stay

@@ -55,6 +55,28 @@ pub fn checksum(bytes: &[u8]) -> i64 {
     i64::from(simd_adler32::adler32(&bytes))
 }
 
+/// The same checksum of bytes that come in parts.
+#[derive(Clone, Default)]
+pub struct Checksum(simd_adler32::Adler32);
+
+impl std::fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Checksum({:#x})", self.value())
+    }
+}
+
+impl Checksum {
+    /// Takes more bytes in.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// The checksum of all bytes so far.
+    pub fn value(&self) -> i64 {
+        i64::from(self.0.finish())
+    }
+}
+
 /// Puts a record's bytes into an entry.
 pub fn encode_entry(record: &[u8], w: &mut Writer) {
     w.i64(checksum(record));
@@ -116,6 +138,10 @@ mod tests {
     #[test]
     fn adler_is_the_known_one() {
         assert_eq!(checksum(b"Wikipedia"), 0x11E6_0398);
+        let mut parts = Checksum::default();
+        parts.add(b"Wiki");
+        parts.add(b"pedia");
+        assert_eq!(parts.value(), 0x11E6_0398);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct AclTable {
     index: IdTable,
     hashing: Hashing,
     bytes: u64,
+    /// While a snapshot is taken: numbers whose last use has gone. They stay what they are until it is done.
+    frozen: Option<Vec<AclId>>,
 }
 
 impl AclTable {
@@ -36,6 +38,7 @@ impl AclTable {
             index: IdTable::default(),
             hashing,
             bytes: 0,
+            frozen: None,
         }
     }
 
@@ -55,7 +58,8 @@ impl AclTable {
             return id;
         }
         let entry = Entry { acl: acl.to_vec(), uses: 1 };
-        let id = match self.free.pop() {
+        // A snapshot under way must not meet another list under a number that it may know.
+        let id = match self.free.pop_if(|_| self.frozen.is_none()) {
             Some(id) => {
                 self.entries[id as usize] = entry;
                 id
@@ -85,12 +89,51 @@ impl AclTable {
         }
         let entry = &mut self.entries[id as usize];
         entry.uses -= 1;
-        if entry.uses == 0 {
-            let acl = std::mem::take(&mut entry.acl);
-            self.bytes -= acl_bytes(&acl);
-            self.index.remove(self.hashing.of(&acl[..]), id);
-            self.free.push(id);
+        if entry.uses > 0 {
+            return;
         }
+        match &mut self.frozen {
+            Some(unused) => unused.push(id),
+            None => self.free(id),
+        }
+    }
+
+    fn free(&mut self, id: AclId) {
+        let acl = std::mem::take(&mut self.entries[id as usize].acl);
+        self.bytes -= acl_bytes(&acl);
+        self.index.remove(self.hashing.of(&acl[..]), id);
+        self.free.push(id);
+    }
+
+    /// From now on every number keeps its list, until [`AclTable::thaw`]. Returns how many there are.
+    pub(super) fn freeze(&mut self) -> usize {
+        self.thaw();
+        self.frozen = Some(Vec::new());
+        self.entries.len() - 1 - self.free.len()
+    }
+
+    /// Frees what has become unused meanwhile.
+    pub(super) fn thaw(&mut self) {
+        let mut unused = self.frozen.take().unwrap_or_default();
+        unused.sort_unstable();
+        unused.dedup();
+        for id in unused {
+            if self.entries[id as usize].uses == 0 {
+                self.free(id);
+            }
+        }
+    }
+
+    /// Behind the greatest number.
+    pub(super) fn end(&self) -> AclId {
+        self.entries.len() as AclId
+    }
+
+    /// The list that a number had when the table was frozen; `None`: it was free.
+    pub(super) fn frozen(&self, id: AclId) -> Option<&[Acl]> {
+        let entry = self.entries.get(id as usize)?;
+        let unused = || self.index.find(self.hashing.of(&entry.acl[..]), |other| other == id).is_some();
+        (entry.uses > 0 || unused()).then_some(&entry.acl[..])
     }
 
     /// What all of them take, see [`acl_bytes`].

@@ -15,7 +15,7 @@ pub struct Image<'a> {
 }
 
 /// A node as a snapshot holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageNode<'a> {
     /// Its path; the root's is "", as in the original's snapshots.
     pub path: &'a str,
@@ -75,6 +75,6 @@ impl<'a> Image<'a> {
 }
 
 /// The number of an ACL in a snapshot.
-fn number(id: AclId) -> i64 {
+pub(super) fn number(id: AclId) -> i64 {
     if id == OPEN { -1 } else { i64::from(id) }
 }

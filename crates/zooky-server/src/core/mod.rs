@@ -10,6 +10,7 @@
 mod acl;
 mod apply;
 mod auth;
+mod capture;
 mod config;
 mod conn;
 mod expiry;
@@ -44,6 +45,7 @@ use sessions::Sessions;
 use tree::Tree;
 use watches::Watches;
 
+pub use capture::{Captured, Piece};
 pub use config::{CoreConfig, first_session_id};
 pub use image::{Image, ImageNode, RestoredNode};
 pub use limits::Limits;
@@ -140,6 +142,8 @@ pub struct Core {
     events: Vec<Output>,
     /// Room for the connections an event goes to.
     told: Vec<ConnId>,
+    /// Nodes of a snapshot whose ACLs it does not list, with their numbers.
+    unknown_acls: Vec<(String, i64)>,
     packets_received: u64,
     packets_sent: u64,
 }
@@ -170,6 +174,7 @@ impl Core {
             next_reap_ms: 0,
             events: Vec::new(),
             told: Vec::new(),
+            unknown_acls: Vec::new(),
             packets_received: 0,
             packets_sent: 0,
             config,

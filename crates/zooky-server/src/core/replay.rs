@@ -28,7 +28,7 @@ pub enum RestoreError {
         /// The node.
         path: String,
     },
-    /// A node names an ACL that the snapshot does not list.
+    /// A node has an ACL that the snapshot does not list, and no log tells of it either.
     #[error("the node {path:?} has the unknown ACL number {acl}; use an older snapshot")]
     UnknownAcl {
         /// The node.
@@ -78,8 +78,17 @@ impl Core {
         numbers.entry(-1).or_insert(super::acl::OPEN);
         for node in nodes {
             let RestoredNode { path, data, acl, stat } = node;
-            let Some(&acl_id) = numbers.get(&acl) else { return Err(RestoreError::UnknownAcl { path, acl }) };
-            tree.acls.share(acl_id);
+            // A snapshot that was taken while serving lists the ACLs of its beginning only; the log has the others.
+            let acl_id = match numbers.get(&acl) {
+                Some(&known) => {
+                    tree.acls.share(known);
+                    known
+                }
+                None => {
+                    core.unknown_acls.push((path.clone(), acl));
+                    tree.acls.acquire(&unknown_acl())
+                }
+            };
             if path.is_empty() || path == "/" {
                 tree.set_root(data.as_deref(), acl_id, stat);
                 continue;
@@ -99,4 +108,22 @@ impl Core {
         tree.find_quotas();
         Ok(core)
     }
+
+    /// After the replay: checks that it has told everything that the snapshot left open.
+    ///
+    /// # Errors
+    /// A node's ACL is still unknown.
+    pub fn check_restored(&mut self) -> Result<(), RestoreError> {
+        for (path, acl) in std::mem::take(&mut self.unknown_acls) {
+            if self.tree.find(&path).is_some_and(|id| self.tree.acl(id) == unknown_acl()) {
+                return Err(RestoreError::UnknownAcl { path, acl });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stands for an ACL that is not known yet: nobody may do anything.
+fn unknown_acl() -> [Acl; 1] {
+    [Acl::new(0, "unknown", "")]
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use zooky_wire::{Acl, ErrorCode, StatPersisted, parent, perms};
 
 use super::acl::{AclTable, OPEN};
+use super::capture::Capture;
 use super::hash::{Hashing, IdTable, Map};
 use super::node::{AclId, Lifetime, Node, NodeId, fresh_stat};
 use super::quota::Quotas;
@@ -24,7 +25,7 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     free: Vec<NodeId>,
     index: IdTable,
-    hashing: Hashing,
+    pub(super) hashing: Hashing,
     pub(super) acls: AclTable,
     /// The ephemerals of each session.
     ephemerals: Map<i64, Vec<NodeId>>,
@@ -35,6 +36,8 @@ pub(super) struct Tree {
     /// What `room` allows.
     pub(super) max_bytes: u64,
     pub(super) quotas: Quotas,
+    /// A snapshot that is being taken; it is told of every node before that changes.
+    pub(super) capture: Option<Capture>,
 }
 
 /// What a mutation did, with what it takes to undo it.
@@ -60,6 +63,7 @@ impl Tree {
             data_size: 0,
             max_bytes: u64::MAX,
             quotas: Quotas::default(),
+            capture: None,
             hashing,
         };
         let acl = tree.acls.acquire(&Acl::open());
@@ -79,6 +83,7 @@ impl Tree {
 
     /// The root's own contents, from a snapshot.
     pub(super) fn set_root(&mut self, data: Option<&[u8]>, acl: AclId, stat: StatPersisted) {
+        self.before_change(ROOT);
         let root = &mut self.nodes[ROOT as usize];
         self.data_size -= root.weight();
         let old = std::mem::replace(&mut root.acl, acl);
@@ -106,7 +111,20 @@ impl Tree {
     }
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.before_change(id);
         &mut self.nodes[id as usize]
+    }
+
+    /// Every change of what a snapshot shows of a node goes through here first.
+    fn before_change(&mut self, id: NodeId) {
+        if let Some(capture) = &mut self.capture {
+            capture.keep(id, &self.nodes[id as usize]);
+        }
+    }
+
+    /// How many places there are, free ones included.
+    pub(super) fn places(&self) -> usize {
+        self.nodes.len()
     }
 
     /// The ACL of a node.
@@ -224,6 +242,7 @@ impl Tree {
 
     /// Exchanges a node's data, and nothing else of it.
     pub(super) fn replace_data(&mut self, id: NodeId, data: Option<Box<[u8]>>) -> Option<Box<[u8]>> {
+        self.before_change(id);
         let node = &mut self.nodes[id as usize];
         self.data_size -= node.weight();
         let old = std::mem::replace(&mut node.data, data);
@@ -297,8 +316,12 @@ impl Tree {
                 (self.nodes.len() - 1) as NodeId
             }
         };
+        if let Some(capture) = &mut self.capture {
+            // Nobody will ask for it: what was in this place, if anything, is copied.
+            capture.settle(id);
+        }
         if id != ROOT {
-            let siblings = &mut self.nodes[parent as usize].children;
+            let siblings = &mut self.node_mut(parent).children;
             siblings.push(id);
             self.nodes[id as usize].slot = (siblings.len() - 1) as u32;
         }
@@ -339,10 +362,10 @@ impl Tree {
             slot: 0,
             owner_slot: 0,
         };
-        let node = std::mem::replace(&mut self.nodes[id as usize], blank);
+        let node = std::mem::replace(self.node_mut(id), blank);
         self.index.remove(self.hashing.of(&*node.path), id);
         self.data_size -= node.weight();
-        let siblings = &mut self.nodes[node.parent as usize].children;
+        let siblings = &mut self.node_mut(node.parent).children;
         siblings.swap_remove(node.slot as usize);
         if let Some(&moved) = siblings.get(node.slot as usize) {
             self.nodes[moved as usize].slot = node.slot;
@@ -371,7 +394,7 @@ impl Tree {
         self.free.pop();
         let (parent, slot) = (node.parent, node.slot);
         self.nodes[id as usize] = node;
-        let siblings = &mut self.nodes[parent as usize].children;
+        let siblings = &mut self.node_mut(parent).children;
         siblings.push(id);
         let last = (siblings.len() - 1) as u32;
         siblings.swap(slot as usize, last as usize);

@@ -60,6 +60,32 @@ pub enum LogError {
         /// The directory.
         path: PathBuf,
     },
+    /// The logs go on behind a gap.
+    #[error(
+        "{} goes on at byte {offset} with transaction {zxid:#x}, but the last one before it is {last:#x}: a log is \
+         missing; put it back",
+        path.display()
+    )]
+    Missing {
+        /// The file that goes on.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// The last transaction before the gap.
+        last: i64,
+        /// The first one behind it.
+        zxid: i64,
+    },
+    /// A snapshot is invalid, and the older snapshots and the logs do not reach as far as it did.
+    #[error(
+        "{source}. Older snapshots and the logs end at transaction {reached:#x} already; put the missing logs back"
+    )]
+    NotMadeUp {
+        /// The last transaction that the other files have.
+        reached: i64,
+        /// What is wrong with the snapshot.
+        source: Box<LogError>,
+    },
     /// An earlier write or sync failed; see there.
     #[error("the log has failed before and takes nothing any more; start the server again")]
     Failed,

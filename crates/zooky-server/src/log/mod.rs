@@ -7,9 +7,11 @@
 
 mod batch;
 mod error;
+mod purge;
 mod recover;
 mod scan;
 mod snapshot;
+mod snapshotter;
 mod storage;
 mod syncer;
 mod writer;
@@ -18,10 +20,14 @@ pub use batch::{BATCH_MARK_VERSION, Batch};
 pub use error::LogError;
 pub use recover::{Recovered, TornTail, recover};
 pub use snapshot::{Snapshot, encode_snapshot};
+pub(crate) use snapshotter::{SnapshotRule, Snapshotter};
 pub(crate) use storage::sync_directory;
 pub use storage::{FileStorage, Storage, StorageFile};
 pub(crate) use syncer::Syncer;
 pub use writer::{LogWriter, ROLL_BYTES_DEFAULT};
+
+/// The name of a snapshot while it is written.
+const UNFINISHED: &str = "unfinished-snapshot";
 
 /// The name of the log whose first transaction is `zxid`.
 fn log_name(zxid: i64) -> String {
@@ -36,4 +42,18 @@ fn snapshot_name(zxid: i64) -> String {
 /// The zxid in a file's name, if it starts with `prefix`.
 fn zxid_of(name: &str, prefix: &str) -> Option<i64> {
     i64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()
+}
+
+/// The numbers of the files with this prefix, ascending. The hexadecimal digits must be written as we
+/// write them, so that the name can be made again from the number.
+fn numbered(names: &[String], prefix: &str) -> Vec<i64> {
+    let mut zxids: Vec<i64> = names
+        .iter()
+        .filter_map(|name| {
+            let zxid = zxid_of(name, prefix)?;
+            (*name == format!("{prefix}{zxid:x}")).then_some(zxid)
+        })
+        .collect();
+    zxids.sort_unstable();
+    zxids
 }

@@ -19,6 +19,22 @@ pub(super) struct End {
     pub(super) torn: bool,
 }
 
+/// What comes behind a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// Nothing.
+    Newest,
+    /// Another log, whose name says that it starts with this zxid.
+    Before(i64),
+}
+
+/// Whether nothing can be missing between two transactions: the next number, or the beginning of a later epoch
+/// (the upper half of a zxid; each leader of an ensemble begins one).
+pub(super) fn follows(last: i64, next: i64) -> bool {
+    let (epoch, count) = (next >> 32, next & 0xffff_ffff);
+    next == last.wrapping_add(1) || (epoch > last >> 32 && count <= 1)
+}
+
 /// A place that does not check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Damage {
@@ -34,14 +50,16 @@ pub(super) enum Stop<E> {
 }
 
 /// Hands each record of the file in `bytes` to `each`. `last_zxid` is the newest one before this file, and
-/// moves on. Only in the newest file may the end be torn.
+/// moves on. The end may be torn in the newest file; in another one only if the next file goes on exactly where the whole
+/// entries end, so that nothing that was acknowledged can have stood in the torn one: Apache ZooKeeper leaves such a file
+/// behind when it is killed in the middle of a write and started again.
 pub(super) fn scan<E>(
     bytes: &[u8],
-    newest: bool,
+    tail: Tail,
     last_zxid: &mut i64,
     mut each: impl FnMut(TxnRecord) -> Result<(), E>,
 ) -> Result<End, Stop<E>> {
-    if let Some(end) = check_header(bytes, newest).map_err(Stop::Damage)? {
+    if let Some(end) = check_header(bytes, tail == Tail::Newest).map_err(Stop::Damage)? {
         return Ok(end);
     }
     let mut at = FileHeader::LEN;
@@ -59,10 +77,14 @@ pub(super) fn scan<E>(
                 at += len;
             }
             Entry::End => return Ok(End { offset: at as u64, torn: false }),
-            Entry::Bad { why } if !newest => return Err(damage(why.to_owned())),
             Entry::Bad { why } => {
+                let end = End { offset: at as u64, torn: true };
+                if let Tail::Before(next) = tail {
+                    let goes_on = *last_zxid != 0 && follows(*last_zxid, next);
+                    return if goes_on { Ok(end) } else { Err(damage(why.to_owned())) };
+                }
                 return match promised_behind(&bytes[at..], *last_zxid) {
-                    None => Ok(End { offset: at as u64, torn: true }),
+                    None => Ok(end),
                     Some(more) => {
                         let whole = at + more;
                         Err(damage(format!("{why}, but a later transaction stands whole at byte {whole}")))

@@ -28,6 +28,8 @@ pub(crate) struct Syncer {
     open_number: u64,
     /// Every batch up to this one is durable.
     durable: u64,
+    /// The open batch starts a new file.
+    roll: bool,
     /// `None` while the thread has it.
     writer: Option<Box<LogWriter>>,
     jobs: Option<Sender<Job>>,
@@ -67,6 +69,7 @@ impl Syncer {
             spare: Batch::new(),
             open_number: 1,
             durable: 0,
+            roll: false,
             writer: Some(Box::new(writer)),
             jobs: Some(jobs),
             done,
@@ -91,6 +94,16 @@ impl Syncer {
     /// Every batch up to this one is durable.
     pub(crate) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// Whether nothing waits in the batch that is being filled.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Makes the batch that is being filled, or will be, start a new file.
+    pub(crate) fn roll(&mut self) {
+        self.roll = true;
     }
 
     /// How many bytes wait in the batch that is being filled.
@@ -122,7 +135,13 @@ impl Syncer {
             if writer.wants_room() {
                 return self.hand_over(writer, Batch::new());
             }
-        } else if self.threaded {
+            self.writer = Some(writer);
+            return Ok(());
+        }
+        if std::mem::take(&mut self.roll) {
+            writer.roll();
+        }
+        if self.threaded {
             let batch = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
             self.open_number += 1;
             return self.hand_over(writer, batch);

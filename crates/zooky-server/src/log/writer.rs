@@ -68,6 +68,11 @@ impl LogWriter {
         self.roll_bytes = roll_bytes;
     }
 
+    /// Makes the next batch start a new file, unless the present one is still empty.
+    pub fn roll(&mut self) {
+        self.current.take_if(|current| current.end > FileHeader::LEN as u64);
+    }
+
     /// Writes a batch and makes it durable. Starts a new file when the present one is long enough.
     ///
     /// # Errors

@@ -11,12 +11,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use zooky_server::{Config, Server};
 
 const DIR: &str = "ZOOKY_TEST_SERVER_DIR";
+/// Transactions between snapshots, if not the default.
+pub const SNAPSHOTS: &str = "ZOOKY_TEST_SERVER_SNAPSHOTS";
 
 /// To be called by a test named `serve_as_child` in each binary that uses [`ServerChild`]: serves, if this
 /// process is such a child, until it is killed or fails.
 pub fn serve_if_child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
-    let server = Server::start(Config::new("127.0.0.1:0".parse().unwrap(), dir)).unwrap();
+    let mut config = Config::new("127.0.0.1:0".parse().unwrap(), dir);
+    if let Ok(transactions) = std::env::var(SNAPSHOTS) {
+        config.snapshot_transactions = transactions.parse().unwrap();
+    }
+    let server = Server::start(config).unwrap();
     let mut stdout = std::io::stdout();
     writeln!(stdout, "\nserving as {} at {}", std::process::id(), server.addr()).unwrap();
     stdout.flush().unwrap();
@@ -44,6 +50,12 @@ pub struct ServerChild {
 impl ServerChild {
     pub fn start(dir: &Path) -> ServerChild {
         ServerChild::start_under(&[], dir)
+    }
+
+    /// Starts one that takes a snapshot after at most so many transactions.
+    pub fn start_with_snapshots(transactions: u32, dir: &Path) -> ServerChild {
+        let variable = format!("{SNAPSHOTS}={transactions}");
+        ServerChild::start_under(&["env".into(), variable.into()], dir)
     }
 
     /// Starts it as the argument of another command.

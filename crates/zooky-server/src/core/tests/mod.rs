@@ -2,6 +2,7 @@
 //! client reads it.
 
 mod access;
+mod capture;
 mod handshake;
 mod multi;
 mod quota;
