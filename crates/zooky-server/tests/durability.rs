@@ -129,7 +129,16 @@ fn verify(client: &mut Raw, cycle: &Acknowledged) {
 
 #[test]
 fn a_killed_server_has_lost_nothing_it_acknowledged() {
-    let cycles = std::env::var("ZOOKY_KILL_CYCLES").map_or(200, |n| n.parse().unwrap());
+    kill_and_verify(200);
+}
+
+#[test]
+#[ignore = "goes on for a quarter of an hour: make soak"]
+fn soak_a_killed_server_has_lost_nothing_it_acknowledged() {
+    kill_and_verify(std::env::var("ZOOKY_KILL_CYCLES").map_or(5_000, |n| n.parse().unwrap()));
+}
+
+fn kill_and_verify(cycles: usize) {
     let dir = TempDir::new().unwrap();
     let mut server = ServerChild::start(dir.path());
     let mut holder = Raw::connect(server.addr);
