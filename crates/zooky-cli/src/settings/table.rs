@@ -186,6 +186,21 @@ pub(super) static SETTINGS: &[Setting] = &[
         Set::Text(set!(c.enforce_quota = switch)),
     ),
     server(
+        "snapshot-transactions",
+        "N",
+        "Take a snapshot after this many transactions, or up to half as many [default: 100000]",
+        Set::Text(|c, text| {
+            c.snapshot_transactions = u32::try_from(count(text)?).unwrap_or(u32::MAX);
+            Ok(())
+        }),
+    ),
+    server(
+        "snapshots-kept",
+        "N",
+        "How many snapshots are kept, with the logs they need; at least 3 [default: 3]",
+        Set::Text(set!(c.snapshots_kept = count)),
+    ),
+    server(
         "log-roll-bytes",
         "BYTES",
         "How long a log file may get before a new one is started [default: 64m]",

@@ -87,7 +87,8 @@ fn a_samples_keys_are_understood() {
     let sample = "# The number of milliseconds of each tick\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
                   dataDir = /tmp/zookeeper\nclientPort: 2182\nclientPortAddress=::1\nmaxClientCnxns=0\n\
                   minSessionTimeout=-1\nmaxSessionTimeout=60000\n4lw.commands.whitelist=mntr, \\\n   ruok\n\
-                  jute.maxbuffer=4194304\nadmin.serverPort=8081\n";
+                  jute.maxbuffer=4194304\nadmin.serverPort=8081\n\
+                  snapCount=7\nautopurge.snapRetainCount=5\nautopurge.purgeInterval=1\n";
     let Resolved { config, warnings } = from_file(sample).unwrap();
     assert_eq!(warnings, [""; 0]);
     assert_eq!(config.listen, "[::1]:2182".parse().unwrap());
@@ -96,6 +97,7 @@ fn a_samples_keys_are_understood() {
     assert_eq!((config.min_session_timeout, config.max_session_timeout.unwrap().as_secs()), (None, 60));
     assert_eq!(config.four_letter_words, FourLetterWords::only(["mntr", "ruok"]));
     assert_eq!(config.limits.frame_bytes, 4 << 20);
+    assert_eq!((config.snapshot_transactions, config.snapshots_kept), (7, 5));
 }
 
 #[test]

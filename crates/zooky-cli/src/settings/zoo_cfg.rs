@@ -128,6 +128,8 @@ fn meaning(key: &str) -> Option<Meaning> {
         "4lw.commands.whitelist" => Setting("four-letter-words"),
         "jute.maxbuffer" => Setting("max-frame-bytes"),
         "DigestAuthenticationProvider.superDigest" => Setting("super-digest"),
+        "snapCount" => Setting("snapshot-transactions"),
+        "autopurge.snapRetainCount" => Setting("snapshots-kept"),
         "enforceQuota" => Setting("enforce-quota"),
         "txnLogSizeLimitInKb" => Own(|config, text| {
             config.log_roll_bytes = bytes(&format!("{text}k"))?;
@@ -152,6 +154,7 @@ fn meaning(key: &str) -> Option<Meaning> {
         | "serverCnxnFactory"
         | "ssl.keyStore.type"
         | "ssl.trustStore.type"
+        | "autopurge.purgeInterval"
         | "authProvider.x509" => Nothing,
         _ => return None,
     })
