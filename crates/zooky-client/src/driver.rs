@@ -344,7 +344,7 @@ impl Driver {
                 if let Some(opened) = self.opened.take() {
                     let _ = opened.send(Err(match self.core.end() {
                         Some(Error::AuthFailed) => ConnectError::AuthFailed,
-                        _ => ConnectError::Local { why: "the session ended while it was opened".to_owned() },
+                        _ => ConnectError::Lost,
                     }));
                 }
             }

@@ -151,6 +151,9 @@ pub enum ConnectError {
     /// The TLS settings do not work.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The session was lost before it was of use. Try again.
+    #[error("the session was lost while it was opened; try again")]
+    Lost,
     /// This machine gave no timer, random bytes, or runtime.
     #[error("cannot start a session here: {why}")]
     Local {

@@ -140,7 +140,7 @@ impl Session {
     pub async fn close(self) -> Result<(), Error> {
         let (done, answer) = oneshot::channel();
         self.handle.shared.close(Some(done));
-        answer.await.unwrap_or(Ok(()))
+        answer.await.unwrap_or_else(|_| Err(Error::ConnectionLoss { path: "/".to_owned() }))
     }
 }
 

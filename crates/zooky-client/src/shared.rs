@@ -126,8 +126,9 @@ impl Shared {
 
     pub(crate) fn close(&self, done: Option<oneshot::Sender<Result<(), Error>>>) {
         self.set_state(State::Lost);
-        self.change(|queue| match queue.ended {
-            // It is closed already; whoever waits sees `done` dropped.
+        self.change(|queue| match &queue.ended {
+            // It has ended already. Lost, it was not closed: the servers expire it by themselves.
+            Some(Error::Closed) => done.into_iter().for_each(|done| _ = done.send(Ok(()))),
             Some(_) => {}
             None => queue.close.get_or_insert_default().extend(done),
         });

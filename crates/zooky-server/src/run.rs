@@ -83,6 +83,8 @@ pub(crate) struct Run {
     latency: Latency,
     /// When the answers that leave now leave, in `mono_ms`.
     answered_ms: u64,
+    /// Not all connections were read in this turn: the disk is behind.
+    reads_held: bool,
     scratch: Box<[u8]>,
 }
 
@@ -121,6 +123,7 @@ impl Run {
             sent: 0,
             latency: Latency::default(),
             answered_ms: now.mono_ms,
+            reads_held: false,
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
         };
         run.core.begin(now);
@@ -234,7 +237,7 @@ impl Run {
             return Duration::ZERO;
         }
         let times = [
-            self.core.next_tick(),
+            self.core.next_tick().filter(|_| !self.reads_held),
             self.first_packets.front().map(|&(at, _)| at),
             self.closings.front().map(|&(at, _)| at),
             self.doors.next_ms(),
@@ -253,7 +256,8 @@ impl Run {
         if let Some(tls) = &mut self.tls {
             tls.look(now_ms);
         }
-        if self.core.next_tick().is_some_and(|at| at <= now_ms) {
+        // Frames that are not read yet, because the disk is behind, are signs of life.
+        if !self.reads_held && self.core.next_tick().is_some_and(|at| at <= now_ms) {
             self.step(Input::Tick);
         }
         while let Some(&(at, key)) = self.first_packets.front()

@@ -188,5 +188,7 @@ fn core_config(config: &Config, password: PasswordRule) -> CoreConfig {
     core.limits = config.limits.core;
     core.super_digest.clone_from(&config.super_digest);
     core.enforce_quota = config.enforce_quota;
+    // Clients must not know which paths share a place in the tables.
+    core.hash_seed = getrandom::u64().unwrap_or_else(|_| now().mono_ms ^ u64::from(std::process::id()));
     core
 }

@@ -53,6 +53,11 @@ impl WaitingFor {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
+    fn is(&self, name: &str) -> bool {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
     pub(crate) fn take(&self) -> Option<Contender> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -82,14 +87,15 @@ impl Recipe {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
-                Err(Error::Connect(fault @ ConnectError::Timeout { .. })) => {
+                Err(Error::Connect(fault @ (ConnectError::Timeout { .. } | ConnectError::Lost))) => {
                     tracing::warn!(path = %self.path, %fault, "still waiting for the lock, without a server");
                     continue;
                 }
                 Err(fault) => return Err(fault),
             };
             match self.enter(session, mode).wait(waiting).await {
-                Err(Error::Session(SessionError::SessionLost)) => {
+                // Closed: by somebody else who has the session. If the client was closed, it says so above.
+                Err(Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
                 other => return other,
@@ -292,14 +298,19 @@ impl Entry<'_> {
         match self.session.get_watch(&path).await {
             Ok((data, stat, event)) => {
                 let contender = Contender::read(&self.recipe.path, child, data, stat, None);
-                if let (Some(contender), Some(on_wait)) = (&contender, &self.recipe.on_wait) {
-                    on_wait(contender);
+                if let Some(contender) = contender {
+                    if let Some(on_wait) = self.recipe.on_wait.as_ref().filter(|_| !waiting.is(child)) {
+                        on_wait(&contender);
+                    }
+                    waiting.set(contender);
                 }
-                contender.into_iter().for_each(|contender| waiting.set(contender));
                 tokio::pin!(event);
                 loop {
                     tokio::select! {
-                        _ = &mut event => break,
+                        event = &mut event => match event {
+                            Err(fault) if fault.is_final() => return Err(fault.into()),
+                            _ => break,
+                        },
                         state = states.changed() => match state {
                             State::Suspended => {}
                             State::Connected => break,

@@ -231,7 +231,7 @@ impl Client {
 }
 
 /// A held lock; see [`crate::Guard`]. Dropped, it is released in the background; the last handle
-/// of the client, when it is dropped, waits for that.
+/// of the client, when it is dropped outside of an asynchronous runtime, waits for that.
 #[must_use = "dropping a guard releases the lock"]
 #[derive(Debug)]
 pub struct Guard {

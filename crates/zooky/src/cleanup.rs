@@ -2,6 +2,7 @@
 //! gone. It outlives the caller's deadline; a contender that stays behind would block everybody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zooky_client::{Error, Session, Stat};
 
@@ -16,16 +17,38 @@ pub(crate) enum Removed {
     WithSession,
 }
 
+/// A pause between tries of what failed for a passing reason: the requests that wait are too many, the
+/// server is throttling.
+pub(crate) struct Pause(Duration);
+
+impl Pause {
+    pub(crate) fn new() -> Pause {
+        Pause(Duration::from_millis(10))
+    }
+
+    pub(crate) async fn next(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Whether trying again may help.
+fn passes(fault: &Error) -> bool {
+    matches!(fault, Error::Overloaded { .. } | Error::Server { .. })
+}
+
 /// Removes `path`. A request made while the connection is down waits for the next one, so this
 /// does not spin.
 pub(crate) async fn remove(session: &Session, path: &str, mut may_have_been_sent: bool) -> Removed {
+    let mut pause = Pause::new();
     loop {
         match session.delete(path, -1).await {
             Ok(()) => return Removed::ByUs,
             Err(Error::NoNode { .. }) if may_have_been_sent => return Removed::ByUs,
             Err(Error::NoNode { .. }) => return Removed::AlreadyGone,
             Err(Error::ConnectionLoss { .. }) => may_have_been_sent = true,
-            Err(Error::SessionLost | Error::Closed) => return Removed::WithSession,
+            Err(fault) if fault.is_final() => return Removed::WithSession,
+            Err(fault) if passes(&fault) => pause.next().await,
             Err(fault) => {
                 // Nothing that trying again would mend (the ACL forbids it, say). The node goes with
                 // the session.
@@ -42,6 +65,7 @@ pub(crate) async fn abandon(session: Session, directory: Arc<str>, prefix: Strin
         remove(&session, &format!("{directory}/{node}"), false).await;
         return;
     }
+    let mut pause = Pause::new();
     loop {
         match find(&session, &directory, &prefix).await {
             Ok(Some((name, _))) => {
@@ -50,7 +74,8 @@ pub(crate) async fn abandon(session: Session, directory: Arc<str>, prefix: Strin
             }
             Ok(None) => return,
             Err(Error::ConnectionLoss { .. }) => {}
-            Err(Error::SessionLost | Error::Closed) => return,
+            Err(fault) if fault.is_final() => return,
+            Err(fault) if passes(&fault) => pause.next().await,
             Err(fault) => {
                 tracing::error!(%directory, prefix, %fault, "a contender could not be looked up; it stays until the session ends");
                 return;

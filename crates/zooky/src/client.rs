@@ -40,7 +40,7 @@ impl Client {
     /// The text is no list of servers, or none of them could be reached in time.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(servers: &str) -> Result<Client, Error> {
         Client::connect_with(SessionConfig::new(servers.parse()?)).await
     }

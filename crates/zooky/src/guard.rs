@@ -237,6 +237,7 @@ impl Held {
 /// Watches the guard's own node: deleted by anyone, the lock is lost. Ended with the guard.
 async fn mind_own_node(held: Arc<Held>) {
     tokio::time::sleep(WATCH_AFTER).await;
+    let mut pause = cleanup::Pause::new();
     loop {
         match held.session.get_watch(&held.node).await {
             Ok((_, stat, _)) if stat.ephemeral_owner != held.session.id() => return held.mark_removed(),
@@ -247,7 +248,11 @@ async fn mind_own_node(held: Arc<Held>) {
             },
             Err(SessionError::NoNode { .. }) => return held.mark_removed(),
             Err(SessionError::ConnectionLoss { .. }) => {}
-            Err(_) => return,
+            Err(fault) if fault.is_final() => return,
+            Err(fault) => {
+                tracing::warn!(node = held.node, %fault, "the node of a held lock cannot be watched; trying again");
+                pause.next().await;
+            }
         }
     }
 }

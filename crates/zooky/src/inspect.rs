@@ -10,6 +10,9 @@ use crate::core::queue::Queue;
 use crate::owner::wall_ms;
 use crate::{Client, Dialect, Error, Mode, Owner};
 
+/// How many requests are under way at once: guards on the same session need room for theirs.
+const AT_ONCE: usize = 512;
+
 /// A contender as the server shows it, of whatever client.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -86,7 +89,7 @@ impl fmt::Display for Contender {
                 f.write_str(")")?;
             }
         }
-        let age_ms = (wall_ms() - self.since_ms()).max(0);
+        let age_ms = wall_ms().saturating_sub(self.since_ms()).max(0);
         write!(f, ", there for {} s", age_ms / 1000)
     }
 }
@@ -125,20 +128,22 @@ pub async fn list(client: &Client, root: &str) -> Result<Vec<LockSummary>, Error
     };
     names.sort();
     let path_of = |name: &str| format!("{}/{name}", root.trim_end_matches('/'));
-    let listings: Vec<_> = names.iter().map(|name| session.children(&path_of(name))).collect();
     let mut summaries = Vec::with_capacity(names.len());
-    for (name, listing) in names.into_iter().zip(listings) {
-        let children = match listing.await {
-            Ok(children) => children.names,
-            // Deleted meanwhile.
-            Err(SessionError::NoNode { .. }) => continue,
-            Err(fault) => return Err(fault.into()),
-        };
-        let path = path_of(&name);
-        let contenders = contenders(&session, &path, &children, true).await?;
-        let known = Queue::of_any(&children).places().len();
-        let waiters = known.saturating_sub(contenders.len());
-        summaries.push(LockSummary { name, path, holders: contenders, waiters });
+    for some in names.chunks(AT_ONCE) {
+        let listings: Vec<_> = some.iter().map(|name| session.children(&path_of(name))).collect();
+        for (name, listing) in some.iter().zip(listings) {
+            let children = match listing.await {
+                Ok(children) => children.names,
+                // Deleted meanwhile.
+                Err(SessionError::NoNode { .. }) => continue,
+                Err(fault) => return Err(fault.into()),
+            };
+            let path = path_of(name);
+            let holders = contenders(&session, &path, &children, true).await?;
+            let known = Queue::of_any(&children).places().len();
+            let waiters = known.saturating_sub(holders.len());
+            summaries.push(LockSummary { name: name.clone(), path, holders, waiters });
+        }
     }
     Ok(summaries)
 }
@@ -179,17 +184,20 @@ async fn contenders(
         .iter()
         .map(|place| (place, queue.blocker_of(&place.name).is_none()))
         .filter(|(_, holding)| *holding || !holders_only)
-        .map(|(place, holding)| (place, holding, session.get(&format!("{path}/{}", place.name))))
         .collect();
     let mut contenders = Vec::with_capacity(wanted.len());
-    for (place, holding, read) in wanted {
-        match read.await {
-            Ok((data, stat)) => {
-                contenders.extend(Contender::read(path, &place.name, data, stat, Some(holding)));
+    for some in wanted.chunks(AT_ONCE) {
+        let reads: Vec<_> =
+            some.iter().map(|(place, _)| session.get(&format!("{path}/{}", place.name))).collect();
+        for ((place, holding), read) in some.iter().zip(reads) {
+            match read.await {
+                Ok((data, stat)) => {
+                    contenders.extend(Contender::read(path, &place.name, data, stat, Some(*holding)));
+                }
+                // It left between the listing and the look.
+                Err(SessionError::NoNode { .. }) => {}
+                Err(fault) => return Err(fault.into()),
             }
-            // It left between the listing and the look.
-            Err(SessionError::NoNode { .. }) => {}
-            Err(fault) => return Err(fault.into()),
         }
     }
     Ok(contenders)

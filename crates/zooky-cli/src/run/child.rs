@@ -12,6 +12,13 @@ use rustix::process::{
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
+/// How long a group that has to end may take after TERM.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The command's process group. Its leader is the launcher, which becomes the command.
 #[derive(Debug)]
@@ -69,6 +76,22 @@ impl Child {
     pub(crate) fn signal(&self, signal: Signal) {
         // A group that has just ended needs no signal; one that is not ours to signal (sudo) cannot have it.
         let _ = kill_process_group(self.group, signal);
+    }
+
+    /// Ends the group: TERM, and after 200 ms KILL. Returns when not a single process of it is left.
+    pub(crate) async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let mut beat = tokio::time::interval(LOOK);
+        for look in 0_u32.. {
+            beat.tick().await;
+            self.reap();
+            if self.group_is_gone() {
+                return;
+            }
+            if look * LOOK >= GRACE {
+                self.signal(Signal::KILL);
+            }
+        }
     }
 
     /// Collects what has ended or stopped; call it at each SIGCHLD.

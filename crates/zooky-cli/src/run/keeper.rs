@@ -2,7 +2,6 @@
 
 use crate::exit::Failure;
 use crate::hidden;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -11,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 /// How long a watchdog may take to be ready, on the busiest machine.
-const START_SECONDS: i64 = 10;
+const START: Duration = Duration::from_secs(10);
 
 /// How long its last words are waited for.
 const FINISH: Duration = Duration::from_secs(1);
@@ -42,7 +41,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When the system refuses, or it does not come up in ten seconds.
-    pub(crate) fn start(group: Pid, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
+    pub(crate) async fn start(group: Pid, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
         let failed = |error: std::io::Error| Failure::os("cannot start the watchdog", error);
         let mut command = hidden::command(hidden::WATCHDOG);
         command.arg(group.as_raw_nonzero().to_string());
@@ -53,13 +52,16 @@ impl Keeper {
         let (Some(words), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        let (words, answers) = (OwnedFd::from(words), OwnedFd::from(answers));
-        if !is_ready(&answers) {
-            return Err(failed(std::io::ErrorKind::TimedOut.into()));
+        let words = OwnedFd::from(words);
+        let mut answers = Receiver::from_owned_fd(OwnedFd::from(answers)).map_err(failed)?;
+        // The session lives on this thread: it must not be blocked meanwhile.
+        match tokio::time::timeout(START, answers.read_u8()).await {
+            Ok(Ok(b'r')) => {}
+            Ok(_) => return Err(failed(std::io::ErrorKind::BrokenPipe.into())),
+            Err(_) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
         }
         // A watchdog that somebody has stopped must not stop us.
         rustix::io::ioctl_fionbio(&words, true).map_err(|error| failed(error.into()))?;
-        let answers = Receiver::from_owned_fd(answers).map_err(failed)?;
         Ok(Keeper { group, timeout, told_ns: deadline_ns, words, answers })
     }
 
@@ -99,8 +101,8 @@ impl Keeper {
     }
 
     /// Another one in the place of one that has gone.
-    pub(crate) fn replace(&mut self, deadline_ns: u64) -> Result<(), Failure> {
-        *self = Keeper::start(self.group, self.timeout, deadline_ns)?;
+    pub(crate) async fn replace(&mut self, deadline_ns: u64) -> Result<(), Failure> {
+        *self = Keeper::start(self.group, self.timeout, deadline_ns).await?;
         Ok(())
     }
 
@@ -108,16 +110,4 @@ impl Keeper {
     fn tell(&self, words: &str) -> bool {
         rustix::io::write(&self.words, words.as_bytes()).is_ok()
     }
-}
-
-fn is_ready(answers: &OwnedFd) -> bool {
-    let patience = Timespec { tv_sec: START_SECONDS, tv_nsec: 0 };
-    let readable = loop {
-        match poll(&mut [PollFd::new(answers, PollFlags::IN)], Some(&patience)) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other,
-        }
-    };
-    let mut byte = [0];
-    matches!(readable, Ok(1..)) && matches!(rustix::io::read(answers, &mut byte), Ok(1)) && byte == *b"r"
 }

@@ -166,14 +166,23 @@ impl Watch {
         }
     }
 
-    /// Takes what `zooky run` has said, if anything; true if all is done.
+    /// Takes all that `zooky run` has said, so that nothing is done on stale news; true if all is done.
     fn listen(&mut self) -> Result<bool, Errno> {
         let stdin = std::io::stdin();
-        if poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&Timespec::default()))? == 0 {
-            return Ok(false);
+        while !self.orphaned
+            && poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&Timespec::default()))? > 0
+        {
+            if self.hear(&stdin)? {
+                return Ok(true);
+            }
         }
+        Ok(false)
+    }
+
+    /// Takes some words; true if all is done.
+    fn hear(&mut self, stdin: &std::io::Stdin) -> Result<bool, Errno> {
         let mut buffer = [0; 512];
-        let taken = rustix::io::read(&stdin, &mut buffer)?;
+        let taken = rustix::io::read(stdin, &mut buffer)?;
         if taken == 0 {
             self.orphaned = true;
             let now = time::boot_now_ns();

@@ -118,13 +118,17 @@ impl Held<'_> {
         let token = self.guard.fencing_token().to_string();
         let env = [("ZOOKY_LOCK", self.path.to_string()), ("ZOOKY_FENCING_TOKEN", token)];
         let mut child = Child::at_gate(&args.command, &env)?;
-        let mut keeper = Keeper::start(child.group(), self.timeout, self.deadline_ns())?;
+        let mut keeper = Keeper::start(child.group(), self.timeout, self.deadline_ns()).await?;
         if self.guard.state() != GuardState::Held {
             say(format_args!("the lock {} was lost before the command was started", self.path));
             return Ok(exit::LOST);
         }
         child.go()?;
         let lost = self.supervise(&mut child, &mut keeper, signals).await;
+        if lost.is_err() {
+            // Nobody watches the command any more: it must not outlive the lock that is released next.
+            child.end().await;
+        }
         // If we were stopped meanwhile, what the watchdog did is read only now.
         let barked = keeper.finish().await;
         child.return_terminal();
@@ -165,7 +169,12 @@ impl Held<'_> {
                     Arrived::Continued => child.resume(),
                 },
                 bark = keeper.bark() => match bark {
-                    Bark::Gone => keeper.replace(self.deadline_ns())?,
+                    Bark::Gone => {
+                        keeper.replace(self.deadline_ns()).await?;
+                        if lost && !child.group_is_gone() {
+                            keeper.lost();
+                        }
+                    }
                     Bark::Term | Bark::Kill => {
                         self.tell_loss(bark, lost);
                         ended_for_lock = true;

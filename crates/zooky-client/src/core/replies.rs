@@ -169,7 +169,9 @@ impl<R, W: Watcher> Core<R, W> {
                     self.last_zxid = header.zxid;
                 }
                 if number == xid::SET_WATCHES {
-                    return Ok(());
+                    // Without its watches the session would wait for events that never come.
+                    let set = header.err == ErrorCode::OK;
+                    return if set { Ok(()) } else { Err(Broken("it did not set the watches again")) };
                 }
                 match self.requests.answered(number) {
                     Some(sent) => self.answered(now, header, sent, &mut reader, out),
@@ -209,7 +211,10 @@ impl<R, W: Watcher> Core<R, W> {
                 self.announce(out);
             }
             Some((reply, scheme, auth)) => {
-                self.settings.auth.push((scheme, auth));
+                let identity = (scheme, auth);
+                if !self.settings.auth.contains(&identity) {
+                    self.settings.auth.push(identity);
+                }
                 answer(Some(reply), Ok(Answer { zxid: self.last_zxid, response: Response::Empty }), out);
             }
         }

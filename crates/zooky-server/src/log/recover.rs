@@ -118,6 +118,11 @@ fn replay(storage: &dyn Storage, logs: &[i64], recovered: &mut Recovered) -> Res
             core.replay(&record).map_err(Refused::Replay)
         });
         let end = end.map_err(|stop| refusal(path.clone(), stop))?;
+        // A log without an entry still tells by its name what came before it.
+        let last = recovered.core.last_zxid();
+        if end.last_batch == 0 && number > last && !follows(last, number) {
+            return Err(LogError::Missing { path, offset: end.offset, last, zxid: number });
+        }
         if tail != Tail::Newest {
             continue;
         }

@@ -215,6 +215,19 @@ fn work(
     current: &mut Option<Unfinished>,
     job: Job,
 ) -> Result<Option<i64>, LogError> {
+    let result = do_job(storage, current, job);
+    if result.is_err() {
+        // The log needs the room more. If even this fails, the next start tries again.
+        let _ = remove_unfinished(storage.as_ref());
+    }
+    result
+}
+
+fn do_job(
+    storage: &Arc<dyn Storage>,
+    current: &mut Option<Unfinished>,
+    job: Job,
+) -> Result<Option<i64>, LogError> {
     let result = match (job, current.take()) {
         (Job::Begin(zxid), _) => Unfinished::create(storage.as_ref(), zxid).map(Some),
         (_, None) => Ok(None),

@@ -271,6 +271,11 @@ impl Conn {
         // Closing with unread input resets the connection, which may destroy the last answer on its way.
         // All three may fail because the other side is gone: then there is nothing to be done.
         let _ = self.socket.shutdown(Shutdown::Write);
-        while matches!(self.socket.read(scratch), Ok(n) if n == scratch.len()) {}
+        // Not for ever: the other side may send faster than this reads.
+        for _ in 0..16 {
+            if !matches!(self.socket.read(scratch), Ok(n) if n == scratch.len()) {
+                return;
+            }
+        }
     }
 }

@@ -60,12 +60,16 @@ impl Traffic {
     /// A request came in; `greeting`: it is the connect request.
     pub(crate) fn request(&mut self, frame: &[u8], greeting: bool, now_ms: u64) {
         self.received += 1;
-        self.asked.push_back(now_ms);
         if greeting {
+            self.asked.push_back(now_ms);
             self.last_op = "SESS";
             return;
         }
         let Some((cxid, op)) = int_at(frame, 0).zip(int_at(frame, 4)) else { return };
+        // The answer to a request that is numbered like an event cannot be told from one.
+        if cxid != xid::EVENT {
+            self.asked.push_back(now_ms);
+        }
         self.last_op = short_name(op);
         if cxid >= 0 {
             self.last_cxid = Some(cxid);

@@ -46,17 +46,21 @@ impl Run {
             let peer = conn.peer;
             self.step(Input::Opened { conn: ConnId(key), peer });
         }
+        // Read in this turn: after a standstill its connect request may be all that keeps a session alive.
+        self.put_in_line(key);
     }
 
     /// Serves every connection that has something, each a bounded amount.
     pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
+        self.reads_held = false;
         for _ in 0..self.ready.len() {
             if self.disk_is_behind() {
                 // An idle disk can take the batch at once; a busy one will tell.
                 self.syncer.sync()?;
                 self.release();
             }
-            if self.disk_is_behind() {
+            self.reads_held = self.disk_is_behind();
+            if self.reads_held {
                 return Ok(());
             }
             let Some(slot) = self.ready.pop_front() else { break };

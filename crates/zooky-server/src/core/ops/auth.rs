@@ -7,12 +7,19 @@ use zooky_wire::{ClientInfo, ErrorCode, Id, OpCode, Reader, ReplyHeader, Request
 use crate::core::conn::{Caller, frame_of};
 use crate::core::{Core, Output, auth};
 
+/// How many identities a connection may have, and how long a name may be, in bytes.
+const MAX_IDS: usize = 64;
+const MAX_NAME: usize = 1024;
+
 impl Core {
     /// Adds an identity to the connection. What is refused closes it, after the answer.
     pub(in crate::core) fn auth(&mut self, caller: &Caller, body: &mut Reader<'_>, out: &mut Vec<Output>) {
         let Ok(Request::Auth { scheme, auth, .. }) = Request::decode_body(OpCode::AUTH, body) else {
             return self.close_conn(caller.conn, out);
         };
+        if auth.len() > MAX_NAME || caller.ids.len() >= MAX_IDS {
+            return self.refuse(caller, 0, ErrorCode::AUTH_FAILED, out);
+        }
         let mut ids = caller.ids.to_vec();
         match scheme.as_str() {
             "digest" => {

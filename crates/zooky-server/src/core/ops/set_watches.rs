@@ -4,6 +4,7 @@
 use zooky_wire::{EventType, Response, perms};
 
 use super::Reply;
+use super::watch::check_watchable;
 use crate::core::conn::Caller;
 use crate::core::node::NodeId;
 use crate::core::notify::{NO_ZXID, event};
@@ -26,6 +27,10 @@ impl Core {
         let one_shot = missed.data.len() + missed.exist.len() + missed.child.len();
         let both = 2 * (missed.persistent.len() + missed.recursive.len());
         self.room_for_watches(caller.conn, one_shot + both)?;
+        let Missed { data, exist, child, persistent, recursive, .. } = missed;
+        for path in [data, exist, child, persistent, recursive].into_iter().flatten() {
+            check_watchable(path)?;
+        }
         let since = missed.relative_zxid;
         for path in &missed.data {
             match self.visible(caller, path) {

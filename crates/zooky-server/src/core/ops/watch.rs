@@ -27,6 +27,14 @@ impl Kind {
     }
 }
 
+/// How long a watched path may be, in bytes: watches are counted, and a node need not exist to be watched.
+const MAX_PATH: usize = 4096;
+
+/// Refuses to watch what is longer.
+pub(super) fn check_watchable(path: &str) -> Result<(), ErrorCode> {
+    if path.len() > MAX_PATH { Err(ErrorCode::INVALID_CALLBACK) } else { Ok(()) }
+}
+
 impl Core {
     /// Refuses watches over the limit: `more` of them are wanted.
     pub(super) fn room_for_watches(&self, conn: ConnId, more: usize) -> Result<(), ErrorCode> {
@@ -38,12 +46,14 @@ impl Core {
     }
 
     pub(super) fn watch_data(&mut self, conn: ConnId, path: &str) -> Result<(), ErrorCode> {
+        check_watchable(path)?;
         self.room_for_watches(conn, 1)?;
         self.data_watches.add(path, conn, Mode::OneShot);
         Ok(())
     }
 
     pub(super) fn watch_children(&mut self, conn: ConnId, path: &str) -> Result<(), ErrorCode> {
+        check_watchable(path)?;
         self.room_for_watches(conn, 1)?;
         self.child_watches.add(path, conn, Mode::OneShot);
         Ok(())
@@ -56,6 +66,7 @@ impl Core {
             1 => Mode::Recursive,
             _ => return Err(ErrorCode::MARSHALLING),
         };
+        check_watchable(path)?;
         self.room_for_watches(caller.conn, 2)?;
         self.data_watches.add(path, caller.conn, mode);
         self.child_watches.add(path, caller.conn, mode);
