@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::{Raw, config, create, new_session};
 use tempfile::TempDir;
 use zooky_server::{Config, Limits, Server};
-use zooky_wire::{CreateMode, ErrorCode, Request, Response};
+use zooky_wire::{CreateMode, ErrorCode, MultiResult, Request, Response};
 
 /// A server with other limits than usual, and a client that is to notice nothing.
 struct Bench {
@@ -147,7 +147,7 @@ fn bytes_that_nobody_reads() {
     });
     let mut deaf = b.connect();
     // Events come unasked, so holding back its requests is not enough.
-    let path = format!("/{}", "x".repeat(50_000));
+    let path = format!("/{}", "x".repeat(4_000));
     deaf.call(Request::AddWatch { path: path.clone(), mode: 0 }).unwrap();
     b.good.create(&path, CreateMode::PERSISTENT, b"").unwrap();
     let set = || Request::SetData { path: path.clone(), data: None, version: -1 };
@@ -157,6 +157,33 @@ fn bytes_that_nobody_reads() {
         // The good one and the one that asks.
         mntr.contains("zk_num_alive_connections\t2\n").then_some(())
     });
+    b.goes_on();
+}
+
+#[test]
+fn paths_that_are_watched() {
+    let mut b = Bench::with(|_| {});
+    let mut other = b.connect();
+    // A node need not exist to be watched, so its path is nowhere else counted.
+    let path = |n: usize| format!("/{}", "x".repeat(n - 1));
+    assert_eq!(other.call(Request::Exists { path: path(4_096), watch: true }), Err(ErrorCode::NO_NODE));
+    for request in
+        [Request::Exists { path: path(4_097), watch: true }, Request::AddWatch { path: path(4_097), mode: 1 }]
+    {
+        assert_eq!(other.call(request), Err(ErrorCode::INVALID_CALLBACK));
+    }
+    b.goes_on();
+}
+
+#[test]
+fn reads_in_one_request() {
+    let mut b = Bench::with(|_| {});
+    let mut other = b.connect();
+    other.create("/large", CreateMode::PERSISTENT, &[7; 1_000_000]).unwrap();
+    let one = Request::GetData { path: "/large".into(), watch: false };
+    let Ok(Response::Multi(results)) = other.call(Request::MultiRead(vec![one; 100])) else { panic!() };
+    let read = results.iter().filter(|result| matches!(result, MultiResult::GetData(..))).count();
+    assert_eq!((results.len(), read), (100, 5), "4 MiB, and the part that goes over it");
     b.goes_on();
 }
 
