@@ -124,3 +124,24 @@ async fn a_dropped_release_goes_on(hosts: String) {
         }
     }
 }
+
+backends!(an_overloaded_session_leaves_nothing: ours_an_overloaded_session_leaves_nothing, apache_an_overloaded_session_leaves_nothing);
+
+async fn an_overloaded_session_leaves_nothing(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let mut config = common::config(&hosts);
+    config.max_outstanding = 3;
+    let client = zooky::Client::connect_with(config).await.unwrap();
+    let session = client.session().await.unwrap();
+    let path = path("overloaded");
+    let guard = Lock::new(&client, &path).unwrap().acquire().await.unwrap();
+    observer.count(&path, 1).await;
+    // Nothing is awaited from here to the drop, so the release finds no room.
+    let pending: Vec<_> = (0..3).map(|_| session.children("/")).collect();
+    drop(guard);
+    assert!(matches!(session.children("/").await, Err(zooky::session::Error::Overloaded { .. })));
+    for one in pending {
+        one.await.unwrap();
+    }
+    observer.count(&path, 0).await;
+}
