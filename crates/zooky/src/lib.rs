@@ -18,6 +18,7 @@
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
+//! - A [`Node`] follows the typed value of one znode.
 //! - [`inspect`] tells who holds a lock and who waits.
 //! - [`blocking`] has the same for programs without an asynchronous runtime.
 //!
@@ -34,6 +35,7 @@ mod error;
 mod guard;
 pub mod inspect;
 mod lock;
+pub mod node;
 mod owner;
 mod rwlock;
 mod token;
@@ -41,12 +43,17 @@ mod token;
 pub use acquire::check_lock_path;
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
+pub use core::value::Value;
 pub use error::Error;
 pub use guard::{Guard, GuardState};
 pub use lock::Lock;
+pub use node::{Node, NodeState};
 pub use owner::Owner;
 pub use rwlock::RwLock;
 pub use token::{FencingToken, ParseTokenError};
+
+/// The types of dates and decimals in a [`Value`].
+pub use {bigdecimal, jiff};
 
 /// The session underneath, for those who need ZooKeeper itself.
 pub use zooky_client::{self as session, Acl, BootInstant, ConnectError, SessionConfig};
