@@ -79,10 +79,31 @@ impl Queue {
         self.places[..me].iter().rev().find(|place| blocks(place.what.mode, mode))
     }
 
+    /// Those that `name` has to wait for, first those nearest to it, without those that one of them already waits
+    /// for in its turn.
+    pub(crate) fn nearest_blockers_of(&self, name: &str) -> Vec<&Place> {
+        let Some(me) = self.places.iter().position(|place| place.name == name) else { return Vec::new() };
+        let (mut nearest, mut reached): (Vec<&Place>, Vec<&Place>) = Default::default();
+        for place in self.places[..me].iter().rev() {
+            let covered = reached.iter().any(|nearer| must_wait(nearer, place));
+            if !covered && must_wait(&self.places[me], place) {
+                nearest.push(place);
+            } else if !covered {
+                continue;
+            }
+            reached.push(place);
+        }
+        nearest
+    }
+
     /// The last of those that somebody joining now with `mode` would have to wait for.
     pub(crate) fn blocker_of_next(&self, mode: Mode) -> Option<&Place> {
         self.places.iter().rev().find(|place| blocks(place.what.mode, mode))
     }
+}
+
+fn must_wait(later: &Place, earlier: &Place) -> bool {
+    blocks(earlier.what.mode, later.what.mode)
 }
 
 fn blocks(earlier: Mode, later: Mode) -> bool {
@@ -124,6 +145,21 @@ mod tests {
         let blocker = |n: usize| queue.blocker_of(&queue.places()[n].name).and_then(|p| p.what.sequence);
         assert_eq!([0, 1, 2, 3, 4].map(blocker), [None, Some(1), Some(1), Some(3), Some(4)]);
         assert_eq!(queue.blocker_of_next(Mode::Shared).and_then(|p| p.what.sequence), Some(4));
+    }
+
+    #[test]
+    fn the_nearest_blockers_are_those_nobody_else_waits_for() {
+        let kinds =
+            [Mode::Exclusive, Mode::Shared, Mode::Shared, Mode::Exclusive, Mode::Shared, Mode::Exclusive];
+        let names: Vec<String> = (1..).zip(kinds).map(|(n, mode)| name(n, mode, n.into())).collect();
+        let queue = Queue::of_any(&names);
+        let nearest: Vec<Vec<i64>> = names
+            .iter()
+            .map(|name| {
+                queue.nearest_blockers_of(name).iter().filter_map(|place| place.what.sequence).collect()
+            })
+            .collect();
+        assert_eq!(nearest, [vec![], vec![1], vec![1], vec![3, 2], vec![4], vec![5]]);
     }
 
     #[test]
