@@ -33,6 +33,7 @@ mod core;
 mod error;
 mod guard;
 pub mod inspect;
+mod layout;
 mod lock;
 mod owner;
 mod rwlock;
