@@ -43,7 +43,7 @@ fn stock_sees(later: Kind, earlier: Kind) -> Sees {
     );
     let sees = match later {
         KazooLock if earlier == KazooReader => return Sees::Perhaps,
-        KazooLock => earlier == KazooLock,
+        KazooLock | KazooReader => earlier == KazooLock,
         // It sorts by what follows the last `lock-`; a ZkLock (`-lock--N`) so comes first at any time.
         CuratorMutex => matches!(earlier, CuratorMutex | ZkAsync | OldZkLock | Go),
         CuratorWriter => matches!(earlier, CuratorWriter | CuratorReader),
