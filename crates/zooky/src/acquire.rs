@@ -11,6 +11,7 @@ use crate::core::queue::Refusal;
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::layout;
+use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
 /// Whether `path` can be a lock's, without asking a server.
@@ -44,6 +45,7 @@ pub(crate) struct Recipe {
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -82,6 +84,7 @@ impl Recipe {
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            progress: None,
         })
     }
 
@@ -92,13 +95,15 @@ impl Recipe {
                 Ok(session) => session,
                 Err(Error::Connect(fault @ (ConnectError::Timeout { .. } | ConnectError::Lost))) => {
                     tracing::warn!(path = %self.path, %fault, "still waiting for the lock, without a server");
+                    self.note(&fault.into());
                     continue;
                 }
                 Err(fault) => return Err(fault),
             };
             match self.enter(session, role).wait(waiting).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
-                Err(Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                    self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
                 other => return other,
@@ -121,6 +126,13 @@ impl Recipe {
         let kind = Kind::written(self.dialect, role);
         let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
         Entry { recipe: self, role, hold: Some(session.hold()), session, core, may_exist: false }
+    }
+
+    /// Notes a trouble that is got over, for those who look on.
+    fn note(&self, fault: &Error) {
+        if let Some(progress) = &self.progress {
+            progress.trouble(fault);
+        }
     }
 
     fn refused(&self, own: Kind, refusal: Refusal) -> Error {
@@ -162,6 +174,9 @@ impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
         let mut action = self.core.start();
         loop {
+            if let Some(progress) = &self.recipe.progress {
+                progress.set_created(self.core.node().is_some());
+            }
             action = match action {
                 Action::Watch(child) => self.watch(&child, waiting).await?,
                 Action::Grant => return self.grant(),
@@ -334,7 +349,11 @@ impl Drop for Entry<'_> {
             let node = self.core.node().map(|node| node.name.clone());
             let prefix = self.core.prefix().to_owned();
             let task = cleanup::abandon(self.session.clone(), self.recipe.path.clone(), prefix, node);
-            self.recipe.client.runtime().spawn(task);
+            let leaving = self.recipe.progress.as_ref().map(Progress::leaving);
+            self.recipe.client.runtime().spawn(async move {
+                task.await;
+                drop(leaving);
+            });
         }
     }
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::{Role, Written};
+use crate::core::dialect::Role;
 use crate::guard::Guard;
 use crate::inspect::Contender;
-use crate::{Client, Dialect, Error, Owner};
+use crate::{Client, Error, Owner};
 
 /// An exclusive lock on a path, first come first served.
 ///
@@ -50,8 +50,9 @@ macro_rules! settings {
         ///
         /// # Errors
         /// [`Error::NotWritten`]: zooky reads this dialect, but does not write it.
-        pub fn dialect(mut self, dialect: Dialect) -> Result<Self, Error> {
-            self.recipe.dialect = Written::of(dialect).ok_or(Error::NotWritten { dialect })?;
+        pub fn dialect(mut self, dialect: crate::Dialect) -> Result<Self, Error> {
+            let written = crate::core::dialect::Written::of(dialect);
+            self.recipe.dialect = written.ok_or(Error::NotWritten { dialect })?;
             Ok(self)
         }
 

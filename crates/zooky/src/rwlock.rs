@@ -5,11 +5,11 @@ use std::time::Duration;
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::{Role, Written};
+use crate::core::dialect::Role;
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::lock::{settings, within};
-use crate::{Client, Dialect, Error, Owner};
+use crate::{Client, Error, Owner};
 
 /// A lock that readers share and writers have alone, first come first served: a reader that comes
 /// after a waiting writer waits for it, so that writers do not starve.
