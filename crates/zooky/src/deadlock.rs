@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::acquire::Recipe;
+use crate::core::dialect::Written;
 use crate::inspect::{self, Contender};
 use crate::{Error, Guard};
 
@@ -20,7 +21,7 @@ pub(crate) async fn unless_stuck(
 ) -> Result<Guard, Error> {
     let Some(root) = &recipe.deadlocks_below else { return wait.await };
     let path = || recipe.path.to_string();
-    if recipe.owner.id.is_none() {
+    if recipe.owner.id.is_none() || recipe.dialect != Written::Kazoo {
         return Err(Error::NoOwnerId { path: path() });
     }
     let node = format!("{}/{prefix}", recipe.path);
