@@ -9,6 +9,7 @@ use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNo
 use crate::core::dialect::Mode;
 use crate::core::queue::Refusal;
 use crate::guard::Guard;
+use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
@@ -38,10 +39,12 @@ pub(crate) type OnWait = Arc<dyn Fn(&Contender) + Send + Sync>;
 pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// The tasks of this process share one contender.
+    pub(crate) local: Option<Local>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -49,13 +52,17 @@ pub(crate) struct Recipe {
 pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
 
 impl WaitingFor {
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
     fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
+    pub(crate) fn peek(&self) -> Option<Contender> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
@@ -75,15 +82,16 @@ impl Recipe {
         Ok(Recipe {
             client: client.clone(),
             path: path.into(),
-            owner: Owner::this_process(),
+            owner: Owner::this_process().into(),
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            local: None,
         })
     }
 
-    /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, mode: Mode, waiting: &WaitingFor) -> Result<Guard, Error> {
+    /// Waits for ever, over as many sessions as it takes, with a contender of its own.
+    pub(crate) async fn acquire_alone(&self, mode: Mode, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
@@ -105,7 +113,7 @@ impl Recipe {
 
     /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
     /// told who, at the price of one more read.
-    pub(crate) async fn try_acquire(
+    pub(crate) async fn try_alone(
         &self,
         mode: Mode,
         report: Option<&WaitingFor>,

@@ -47,7 +47,7 @@ macro_rules! settings {
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner;
+            self.recipe.owner = owner.into();
             self
         }
 
@@ -74,6 +74,14 @@ macro_rules! settings {
         #[must_use]
         pub fn on_wait(mut self, told: impl Fn(&Contender) + Send + Sync + 'static) -> Self {
             self.recipe.on_wait = Some(std::sync::Arc::new(told));
+            self
+        }
+
+        /// Have the tasks of this process share one contender and hand the lock to each other locally,
+        /// up to a bound; see [`Handover`](crate::Handover). Off unless asked for.
+        #[must_use]
+        pub fn local_handover(mut self, bound: crate::Handover) -> Self {
+            self.recipe.local = Some(crate::handover::Local::new(bound));
             self
         }
 

@@ -4,4 +4,6 @@
 
 pub(crate) mod contender;
 pub(crate) mod dialect;
+pub(crate) mod handover;
+pub(crate) mod message;
 pub(crate) mod queue;
