@@ -127,7 +127,7 @@ impl Group {
                 group.upgrade().into_iter().for_each(|group| group.tell(contender));
             });
             Group {
-                recipe: Recipe { on_wait: Some(on_wait), local: None, ..recipe.clone() },
+                recipe: Recipe { on_wait: Some(on_wait), local: None, progress: None, ..recipe.clone() },
                 mode,
                 bound,
                 waiting_for: Arc::default(),

@@ -17,6 +17,8 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
+//!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
 //! - [`inspect`] tells who holds a lock and who waits.
 //! - [`blocking`] has the same for programs without an asynchronous runtime.
@@ -26,28 +28,38 @@
 //! `docs/` in the repository.
 
 mod acquire;
+mod async_lock;
 pub mod blocking;
 mod cleanup;
 mod client;
 mod core;
+mod election;
 mod error;
 mod guard;
 mod handover;
+mod head;
 pub mod inspect;
+mod limit;
 mod lock;
+mod many;
 mod owner;
+mod progress;
 mod rwlock;
 mod tenure;
 mod token;
 
 pub use acquire::check_lock_path;
+pub use async_lock::{AsyncLock, Candidate};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
+pub use election::{Election, LeaderObserver, Leadership};
 pub use error::Error;
 pub use guard::{Guard, GuardState};
 pub use handover::Handover;
 pub use lock::Lock;
+pub use many::{MultiGuard, MultiLock, Part};
 pub use owner::Owner;
+pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use token::{FencingToken, ParseTokenError};
 

@@ -7,6 +7,7 @@ use zooky_client::Acl;
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Mode;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
@@ -77,14 +78,6 @@ macro_rules! settings {
             self
         }
 
-        /// Have the tasks of this process share one contender and hand the lock to each other locally,
-        /// up to a bound; see [`Handover`](crate::Handover). Off unless asked for.
-        #[must_use]
-        pub fn local_handover(mut self, bound: crate::Handover) -> Self {
-            self.recipe.local = Some(crate::handover::Local::new(bound));
-            self
-        }
-
         /// The lock's path.
         pub fn path(&self) -> &str {
             &self.recipe.path
@@ -103,6 +96,14 @@ impl Lock {
     }
 
     settings!();
+
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
 
     /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
     /// of the queue with a new session.

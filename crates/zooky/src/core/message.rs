@@ -25,6 +25,7 @@ pub(crate) fn asks(name: &str, data: &[u8]) -> bool {
 
 /// The data by which the contender `name` is asked, if its data are these now; `None` if it would not hear.
 /// `asker` is who asks, as JSON.
+#[allow(dead_code)]
 pub(crate) fn asking(name: &str, data: &[u8], asker: &[u8]) -> Option<Vec<u8>> {
     match classify(name)?.dialect {
         Dialect::Zktools => Some(ZKTOOLS.to_vec()),
@@ -40,6 +41,7 @@ pub(crate) fn asking(name: &str, data: &[u8], asker: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Who asks, as JSON, if the data tell.
+#[allow(dead_code)]
 pub(crate) fn asker(data: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(ours(data)?.get(MEMBER)?).ok()
 }
@@ -60,7 +62,8 @@ mod tests {
 
     #[test]
     fn each_dialect_has_its_word() {
-        let cases: [(String, &[u8], Option<&[u8]>); 6] = [
+        type Case = (String, &'static [u8], Option<&'static [u8]>);
+        let cases: [Case; 6] = [
             (format!("{HEX}-lock--0000000001"), b"0", Some(b"unlock")),
             (format!("{HEX}-read--0000000001"), b"0", Some(b"unlock")),
             (format!("_c_{UUID}-lock-0000000001"), b"", Some(b"__REVOKE__")),
