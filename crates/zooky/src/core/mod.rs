@@ -7,3 +7,4 @@ pub(crate) mod dialect;
 pub(crate) mod handover;
 pub(crate) mod message;
 pub(crate) mod queue;
+pub(crate) mod value;
