@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use zooky_client::BootInstant;
 
 use crate::acquire::{OnWait, Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::core::handover::{Admitted, Bound, Left, Turns};
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
@@ -26,7 +26,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// How long the tasks of one process hand a lock to each other before other processes get their turn.
 ///
 /// With [`Lock::local_handover`](crate::Lock::local_handover) all tasks on one [`Client`] that want the same
-/// lock (the same path, mode, owner, ACL and other settings) share one contender in the ensemble's queue. The lock goes from one to the
+/// lock (the same path, role, owner, ACL and other settings) share one contender in the ensemble's queue. The lock goes from one to the
 /// next within the process, first come first served, without asking a server: a thousand times faster. Each
 /// holder gets a strictly larger [`FencingToken`](crate::FencingToken), by its count. Readers share one
 /// contender and hold it together.
@@ -76,7 +76,7 @@ impl Default for Handover {
 /// The tasks that share a contender.
 pub(crate) struct Group {
     recipe: Recipe,
-    mode: Mode,
+    role: Role,
     bound: Handover,
     /// Whom the shared contender waits for, or, in this process, who holds it.
     waiting_for: Arc<WaitingFor>,
@@ -120,7 +120,7 @@ enum Work {
 type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, Error>> + Send>>;
 
 impl Group {
-    pub(crate) fn new(recipe: &Recipe, mode: Mode, bound: Handover) -> Arc<Group> {
+    pub(crate) fn new(recipe: &Recipe, role: Role, bound: Handover) -> Arc<Group> {
         Arc::new_cyclic(|group: &Weak<Group>| {
             let group = group.clone();
             let on_wait: OnWait = Arc::new(move |contender: &Contender| {
@@ -128,11 +128,11 @@ impl Group {
             });
             Group {
                 recipe: Recipe { on_wait: Some(on_wait), local: None, progress: None, ..recipe.clone() },
-                mode,
+                role,
                 bound,
                 waiting_for: Arc::default(),
                 inner: Mutex::new(Inner {
-                    turns: Turns::new(mode, bound.bound()),
+                    turns: Turns::new(role.mode(), bound.bound()),
                     holdings: HashMap::new(),
                     granted: HashMap::new(),
                     work: Work::None,
@@ -142,8 +142,8 @@ impl Group {
     }
 
     /// Whether handles made like this one may share it.
-    pub(crate) fn fits(&self, recipe: &Recipe, mode: Mode, bound: Handover) -> bool {
-        self.mode == mode && self.bound == bound && self.recipe.same_contender(recipe)
+    pub(crate) fn fits(&self, recipe: &Recipe, role: Role, bound: Handover) -> bool {
+        self.role == role && self.bound == bound && self.recipe.same_contender(recipe)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -188,7 +188,7 @@ impl Group {
             }
             return Ok(None);
         }
-        let Some(guard) = self.recipe.try_alone(self.mode, report).await? else { return Ok(None) };
+        let Some(guard) = self.recipe.try_alone(self.role, report).await? else { return Ok(None) };
         let mut inner = self.inner();
         if inner.turns.open_term().is_some() || inner.turns.waiters().next().is_some() {
             // Others of this process have begun meanwhile: this one has a node of its own.
@@ -223,7 +223,7 @@ impl Group {
     /// The node, if tasks of this process hold it and nobody else of them may join.
     fn held_here(&self) -> Option<Arc<Tenure>> {
         let inner = self.inner();
-        let term = inner.turns.open_term().filter(|_| self.mode == Mode::Exclusive)?;
+        let term = inner.turns.open_term().filter(|_| self.role != Role::Reader)?;
         inner.holdings.get(&term).map(|holding| holding.tenure.clone())
     }
 
@@ -418,8 +418,8 @@ impl Place<'_> {
 
 impl Group {
     fn acquiring(&self) -> Acquiring {
-        let (recipe, mode, waiting_for) = (self.recipe.clone(), self.mode, self.waiting_for.clone());
-        Box::pin(async move { recipe.acquire_alone(mode, &waiting_for).await })
+        let (recipe, role, waiting_for) = (self.recipe.clone(), self.role, self.waiting_for.clone());
+        Box::pin(async move { recipe.acquire_alone(role, &waiting_for).await })
     }
 }
 
@@ -496,17 +496,17 @@ impl fmt::Debug for Groups {
 
 impl Groups {
     /// The group of this handle and those like it.
-    fn of(&self, recipe: &Recipe, mode: Mode, bound: Handover) -> Arc<Group> {
+    fn of(&self, recipe: &Recipe, role: Role, bound: Handover) -> Arc<Group> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let groups = known.by_path.get(&recipe.path).into_iter().flatten().filter_map(Weak::upgrade);
-        if let Some(group) = groups.into_iter().find(|group| group.fits(recipe, mode, bound)) {
+        if let Some(group) = groups.into_iter().find(|group| group.fits(recipe, role, bound)) {
             return group;
         }
         if known.by_path.len() >= known.sweep_at {
             known.by_path.retain(|_, groups| groups.iter().any(|group| group.strong_count() > 0));
             known.sweep_at = (2 * known.by_path.len()).max(64);
         }
-        let group = Group::new(recipe, mode, bound);
+        let group = Group::new(recipe, role, bound);
         let groups = known.by_path.entry(recipe.path.clone()).or_default();
         groups.retain(|group| group.strong_count() > 0);
         groups.push(Arc::downgrade(&group));
@@ -527,26 +527,26 @@ impl Local {
         Local { bound, exclusive: OnceLock::new(), shared: OnceLock::new() }
     }
 
-    fn group(&self, recipe: &Recipe, mode: Mode) -> Arc<Group> {
-        let cached = match mode {
-            Mode::Exclusive => &self.exclusive,
-            Mode::Shared => &self.shared,
+    fn group(&self, recipe: &Recipe, role: Role) -> Arc<Group> {
+        let cached = match role {
+            Role::Reader => &self.shared,
+            _ => &self.exclusive,
         };
-        let group = cached.get_or_init(|| recipe.client.groups().of(recipe, mode, self.bound));
+        let group = cached.get_or_init(|| recipe.client.groups().of(recipe, role, self.bound));
         // The handle may have been set otherwise since.
-        if group.fits(recipe, mode, self.bound) {
+        if group.fits(recipe, role, self.bound) {
             return group.clone();
         }
-        recipe.client.groups().of(recipe, mode, self.bound)
+        recipe.client.groups().of(recipe, role, self.bound)
     }
 }
 
 impl Recipe {
     /// Waits for ever: with a contender of its own, or with the one that the process's tasks share.
-    pub(crate) async fn acquire(&self, mode: Mode, waiting: &WaitingFor) -> Result<Guard, Error> {
+    pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         match &self.local {
-            None => self.acquire_alone(mode, waiting).await,
-            Some(local) => local.group(self, mode).acquire(self.on_wait.clone(), waiting).await,
+            None => self.acquire_alone(role, waiting).await,
+            Some(local) => local.group(self, role).acquire(self.on_wait.clone(), waiting).await,
         }
     }
 
@@ -554,12 +554,12 @@ impl Recipe {
     /// the price of one more read.
     pub(crate) async fn try_acquire(
         &self,
-        mode: Mode,
+        role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         match &self.local {
-            None => self.try_alone(mode, report).await,
-            Some(local) => local.group(self, mode).try_acquire(report).await,
+            None => self.try_alone(role, report).await,
+            Some(local) => local.group(self, role).try_acquire(report).await,
         }
     }
 
@@ -570,6 +570,7 @@ impl Recipe {
             *self.owner == Owner { since_ms, ..(*other.owner).clone() }
         };
         self.path == other.path
+            && self.dialect == other.dialect
             && self.allow_foreign == other.allow_foreign
             && (Arc::ptr_eq(&self.acl, &other.acl) || self.acl == other.acl)
             && (Arc::ptr_eq(&self.owner, &other.owner) || same_owner())

@@ -40,6 +40,7 @@ mod guard;
 mod handover;
 mod head;
 pub mod inspect;
+mod layout;
 mod limit;
 mod lock;
 mod many;

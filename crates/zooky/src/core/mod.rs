@@ -7,4 +7,5 @@ pub(crate) mod dialect;
 pub(crate) mod handover;
 pub(crate) mod message;
 pub(crate) mod queue;
+pub(crate) mod respect;
 pub(crate) mod value;
