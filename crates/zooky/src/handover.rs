@@ -571,6 +571,7 @@ impl Recipe {
         };
         self.path == other.path
             && self.dialect == other.dialect
+            && self.deadlocks_below == other.deadlocks_below
             && self.allow_foreign == other.allow_foreign
             && (Arc::ptr_eq(&self.acl, &other.acl) || self.acl == other.acl)
             && (Arc::ptr_eq(&self.owner, &other.owner) || same_owner())

@@ -119,26 +119,24 @@ async fn another_process_gets_its_turn_after_the_bound(hosts: String) {
     let (one, two) = (client(&hosts).await, client(&hosts).await);
     for bound in [grants(20), Handover::DEFAULT.grants(u32::MAX).time(Duration::from_millis(50))] {
         let over = Arc::new(AtomicBool::new(false));
-        let mut tasks = JoinSet::new();
-        for _ in 0..4 {
-            let (lock, over) = (sharing(&one, &path, bound), over.clone());
-            tasks.spawn(async move {
-                // As many at once as it takes: without a bound they never come to an end.
-                while !over.load(Ordering::SeqCst) {
-                    lock.acquire().await.unwrap().release().await.unwrap();
-                    tokio::task::yield_now().await;
-                }
-            });
-        }
+        // There is always one more who waits: without a bound this never comes to an end.
+        let (lock, ends) = (sharing(&one, &path, bound), over.clone());
+        let turns = tokio::spawn(async move {
+            let mut guard = lock.acquire().await.unwrap();
+            while !ends.load(Ordering::SeqCst) {
+                let next = waiting(&lock).await;
+                guard.release().await.unwrap();
+                guard = next.await.unwrap().unwrap();
+            }
+            guard.release().await.unwrap();
+        });
         let stranger = Lock::new(&two, &path).unwrap();
         for _ in 0..5 {
             let guard = tokio::time::timeout(LONG / 4, stranger.acquire()).await.expect("it is served");
             guard.unwrap().release().await.unwrap();
         }
         over.store(true, Ordering::SeqCst);
-        while let Some(done) = tasks.join_next().await {
-            done.unwrap();
-        }
+        turns.await.unwrap();
     }
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod message;
 pub(crate) mod queue;
 pub(crate) mod respect;
 pub(crate) mod value;
+pub(crate) mod waits;
