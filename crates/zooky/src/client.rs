@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, State};
 
 use crate::Error;
+use crate::handover::Groups;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -31,6 +32,8 @@ struct Inner {
     /// Closed by the application: a waiter must not take that for a loss and open a new session.
     closed: AtomicBool,
     runtime: Handle,
+    /// The handles whose tasks share a contender.
+    groups: Groups,
 }
 
 /// How the opening of a session went, once it is known.
@@ -65,6 +68,7 @@ impl Client {
                 opening: Mutex::new(None),
                 closed: AtomicBool::new(false),
                 runtime: Handle::current(),
+                groups: Groups::default(),
             }),
         })
     }
@@ -127,6 +131,10 @@ impl Client {
     pub async fn close(self) -> Result<(), Error> {
         self.inner.closed.store(true, Ordering::SeqCst);
         Ok(self.current().close().await?)
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
