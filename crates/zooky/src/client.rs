@@ -9,6 +9,7 @@ use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, 
 
 use crate::Error;
 use crate::handover::Groups;
+use crate::observe;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -162,6 +163,7 @@ async fn open(
         if !client.closed.load(Ordering::SeqCst) {
             tracing::info!(session = format_args!("0x{:x}", session.id()), "a new session after a lost one");
             *current = session.clone();
+            observe::session_replaced();
         }
     }
     // Behind it: whoever is told finds the session.
