@@ -33,7 +33,10 @@ impl Numbers {
             match value {
                 DebugValue::Counter(count) => _ = self.counters.insert(name, count),
                 DebugValue::Histogram(new) => {
-                    self.samples.entry(name).or_default().extend(new.iter().map(|sample| sample.into_inner()));
+                    self.samples
+                        .entry(name)
+                        .or_default()
+                        .extend(new.iter().map(|sample| sample.into_inner()));
                 }
                 DebugValue::Gauge(_) => {}
             }
@@ -93,7 +96,8 @@ impl<S: tracing::Subscriber> Layer<S> for Spans {
 impl Spans {
     fn of(&self, name: &str, path: &str) -> Vec<Seen> {
         let all = self.0.lock().unwrap();
-        let ours = |seen: &&Seen| seen.name == name && seen.fields.get("path").map(String::as_str) == Some(path);
+        let ours =
+            |seen: &&Seen| seen.name == name && seen.fields.get("path").map(String::as_str) == Some(path);
         all.values().filter(ours).cloned().collect()
     }
 }
@@ -105,7 +109,6 @@ fn what_happens_is_counted_and_traced() {
     let snapshotter = recorder.snapshotter();
     recorder.install().unwrap();
     let spans = Spans::default();
-    // An id is given to another span once the first is gone: so keep all of them, by the registry's.
     let subscriber = tracing_subscriber::registry().with(spans.clone());
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let server = Ours::start(TICK);
@@ -127,7 +130,10 @@ async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
     let waiter_span = &spans.of("wait", &path)[0];
     assert!(held.path().ends_with(&waiter_span.fields["blocker"]) && !waiter_span.over, "{waiter_span:?}");
     let hold = &spans.of("hold", &path)[0];
-    assert_eq!((&hold.fields["node"], &hold.fields["token"], hold.over), (&held.path().to_owned(), &token, false));
+    assert_eq!(
+        (&hold.fields["node"], &hold.fields["token"], hold.over),
+        (&held.path().to_owned(), &token, false)
+    );
     tokio::time::sleep(Duration::from_millis(200)).await;
     let node = held.path().to_owned();
     held.release().await.unwrap();
@@ -140,7 +146,8 @@ async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
     assert!(numbers.largest("zooky_lock_hold_seconds{mode=exclusive}") > 0.15);
     assert_eq!(numbers.samples["zooky_lock_handoff_seconds{mode=exclusive}"].len(), 1);
     assert!(numbers.largest("zooky_lock_handoff_seconds{mode=exclusive}") < 10.0);
-    let acquired: BTreeSet<_> = spans.of("acquire", &path).iter().map(|s| s.fields["token"].clone()).collect();
+    let acquired: BTreeSet<_> =
+        spans.of("acquire", &path).iter().map(|s| s.fields["token"].clone()).collect();
     assert_eq!(acquired, BTreeSet::from([token, second.fencing_token().to_string()]));
     eventually("the ends of the spans", || async {
         let ended = |name| spans.of(name, &path).iter().filter(|span| span.over).count();
