@@ -51,11 +51,11 @@ pub(crate) struct Recipe {
 pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
 
 impl WaitingFor {
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
     }
@@ -131,7 +131,7 @@ impl Recipe {
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
             Refusal::Foreign { child, dialect } => Error::ForeignContender { path, child, dialect },
@@ -143,7 +143,7 @@ impl Recipe {
 
 /// 128 random bits. The operating system's source fails only where nothing works any more; then a
 /// number nobody else has on this machine must do.
-fn unique() -> u128 {
+pub(crate) fn unique() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_be_bytes(bytes),

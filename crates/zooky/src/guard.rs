@@ -105,6 +105,11 @@ impl Guard {
         self.state() != GuardState::Lost
     }
 
+    /// The session that holds it.
+    pub(crate) fn session(&self) -> &Session {
+        &self.shared.session
+    }
+
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
     /// ensemble acknowledges; in quiet times at least half the session's timeout is left.
     pub fn deadline(&self) -> BootInstant {

@@ -17,6 +17,7 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -44,6 +45,7 @@ mod many;
 mod owner;
 mod progress;
 mod rwlock;
+mod semaphore;
 mod token;
 
 pub use acquire::check_lock_path;
@@ -58,6 +60,7 @@ pub use many::{MultiGuard, MultiLock, Part};
 pub use owner::Owner;
 pub use progress::Trouble;
 pub use rwlock::RwLock;
+pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
 
 /// The session underneath, for those who need ZooKeeper itself.

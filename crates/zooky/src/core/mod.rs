@@ -4,4 +4,5 @@
 
 pub(crate) mod contender;
 pub(crate) mod dialect;
+pub(crate) mod leases;
 pub(crate) mod queue;
