@@ -6,3 +6,4 @@ pub(crate) mod contender;
 pub(crate) mod dialect;
 pub(crate) mod leases;
 pub(crate) mod queue;
+pub(crate) mod value;
