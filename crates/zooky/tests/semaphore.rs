@@ -304,7 +304,9 @@ async fn a_dropped_wait_leaves_nothing(hosts: String) {
         assert!(polls < 200, "it is never ready");
         let holder = holders.acquire().await.unwrap();
         let (sender, mut waits) = tokio::sync::mpsc::unbounded_channel();
-        let told = move |_: &zooky::inspect::Contender| drop(sender.send(()));
+        let told = move |_: &zooky::inspect::Contender| {
+            let _ = sender.send(());
+        };
         let semaphore = Semaphore::new(&two, &path, 1).unwrap().on_wait(told);
         let leaving = tokio::spawn(async move {
             if waits.recv().await.is_some() {
