@@ -6,10 +6,11 @@ use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, S
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
-use crate::core::dialect::Mode;
+use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::guard::Guard;
 use crate::inspect::Contender;
+use crate::layout;
 use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
@@ -39,6 +40,7 @@ pub(crate) type OnWait = Arc<dyn Fn(&Contender) + Send + Sync>;
 pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
+    pub(crate) dialect: Written,
     pub(crate) owner: Owner,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
@@ -77,6 +79,7 @@ impl Recipe {
         Ok(Recipe {
             client: client.clone(),
             path: path.into(),
+            dialect: Written::Kazoo,
             owner: Owner::this_process(),
             acl: Acl::open().into(),
             allow_foreign: false,
@@ -86,7 +89,7 @@ impl Recipe {
     }
 
     /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, mode: Mode, waiting: &WaitingFor) -> Result<Guard, Error> {
+    pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
@@ -97,7 +100,7 @@ impl Recipe {
                 }
                 Err(fault) => return Err(fault),
             };
-            match self.enter(session, mode).wait(waiting).await {
+            match self.enter(session, role).wait(waiting).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
@@ -112,16 +115,17 @@ impl Recipe {
     /// told who, at the price of one more read.
     pub(crate) async fn try_acquire(
         &self,
-        mode: Mode,
+        role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, mode).try_once(report).await
+        self.enter(session, role).try_once(report).await
     }
 
-    fn enter(&self, session: Session, mode: Mode) -> Entry<'_> {
-        let core = Core::new(unique(), mode, session.id(), self.allow_foreign);
-        Entry { recipe: self, hold: Some(session.hold()), session, core, may_exist: false }
+    fn enter(&self, session: Session, role: Role) -> Entry<'_> {
+        let kind = Kind::written(self.dialect, role);
+        let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
+        Entry { recipe: self, role, hold: Some(session.hold()), session, core, may_exist: false }
     }
 
     /// Notes a trouble that is got over, for those who look on.
@@ -131,10 +135,13 @@ impl Recipe {
         }
     }
 
-    pub(crate) fn refused(&self, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
-            Refusal::Foreign { child, dialect } => Error::ForeignContender { path, child, dialect },
+            Refusal::Foreign { child, kind } => {
+                let (dialect, theirs, ours) = (kind.dialect(), kind.name(), own.name());
+                Error::ForeignContender { path, child, dialect, theirs, ours }
+            }
             Refusal::Unknown { child } => Error::UnknownChild { path, child },
             Refusal::Exhausted { child } => Error::SequenceExhausted { path, child },
         }
@@ -155,6 +162,7 @@ pub(crate) fn unique() -> u128 {
 /// before it is granted (a timeout, a cancelled future, an error), it leaves no node behind.
 struct Entry<'a> {
     recipe: &'a Recipe,
+    role: Role,
     session: Session,
     hold: Option<Hold>,
     core: Core,
@@ -172,7 +180,7 @@ impl Entry<'_> {
             action = match action {
                 Action::Watch(child) => self.watch(&child, waiting).await?,
                 Action::Grant => return self.grant(),
-                Action::Refuse(refusal) => return Err(self.recipe.refused(refusal)),
+                Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
         }
@@ -186,7 +194,7 @@ impl Entry<'_> {
                     self.report(&blocker, report).await;
                     return Ok(None);
                 }
-                Err(refusal) => return Err(self.recipe.refused(refusal)),
+                Err(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
             },
             Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
             Err(fault) => return Err(fault.into()),
@@ -199,7 +207,7 @@ impl Entry<'_> {
                     return Ok(None);
                 }
                 Action::Grant => return self.grant().map(Some),
-                Action::Refuse(refusal) => return Err(self.recipe.refused(refusal)),
+                Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
         }
@@ -219,7 +227,8 @@ impl Entry<'_> {
         match action {
             Action::Join => self.join().await,
             Action::MakeDirectory => {
-                self.make_directory().await?;
+                let Recipe { path, dialect, acl, .. } = self.recipe;
+                layout::make_directory(&self.session, path, *dialect, self.role, acl).await?;
                 Ok(self.core.directory_made())
             }
             Action::LookUp => self.look_up().await,
@@ -237,7 +246,7 @@ impl Entry<'_> {
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
         let path = format!("{}/{}", recipe.path, self.core.prefix());
-        let data = recipe.owner.since_now().to_line();
+        let data = layout::data(recipe.dialect, &recipe.owner).await;
         self.may_exist = true;
         let flight = self.session.flight();
         let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
@@ -262,29 +271,6 @@ impl Entry<'_> {
             },
             other => Ok(other),
         }
-    }
-
-    /// Creates the directory and its parents, persistent: a stock kazoo Lock whose directory
-    /// vanishes fails for ever, so containers are not an option in its dialect.
-    async fn make_directory(&self) -> Result<(), Error> {
-        let path = &self.recipe.path;
-        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
-        let flight = self.session.flight();
-        let creates: Vec<_> = ends
-            .map(|end| {
-                self.session.create(&path[..end], Vec::new(), CreateMode::PERSISTENT, &self.recipe.acl)
-            })
-            .collect();
-        drop(flight);
-        let mut last = Ok(());
-        for create in creates {
-            last = match create.await {
-                // A parent that we may not create may be there all the same: the last one decides.
-                Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
-                Err(fault) => Err(fault.into()),
-            };
-        }
-        last
     }
 
     async fn list(&self) -> Result<Vec<String>, SessionError> {

@@ -52,10 +52,11 @@ pub enum Error {
         /// The lock's path.
         path: String,
     },
-    /// Another client's contender is in the directory, and it would not respect ours.
+    /// Another contender is in the directory that would not respect ours, or that others of our kind would not
+    /// respect.
     #[error(
-        "{path}/{child} was written by {dialect}, which does not see zooky's contenders: both could hold \
-         the lock. Use another path, or let all clients of this lock speak one dialect"
+        "{path}/{child} is a contender of {theirs}, which does not share a queue with {ours} (as which zooky \
+         contends): both could hold the lock. Use another path, or let all clients of this lock speak one dialect"
     )]
     ForeignContender {
         /// The lock's path.
@@ -63,6 +64,16 @@ pub enum Error {
         /// The child.
         child: String,
         /// Who writes such names.
+        dialect: Dialect,
+        /// The kind of lock that it belongs to.
+        theirs: &'static str,
+        /// The kind of lock as which we came.
+        ours: &'static str,
+    },
+    /// A dialect that zooky reads, but does not write.
+    #[error("zooky does not write {dialect}'s contenders; choose kazoo's, Curator's or zktools' dialect")]
+    NotWritten {
+        /// The dialect.
         dialect: Dialect,
     },
     /// A child that no known client writes.

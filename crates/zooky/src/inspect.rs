@@ -45,7 +45,7 @@ impl Contender {
         stat: Stat,
         holding: Option<bool>,
     ) -> Option<Contender> {
-        let what = classify(name)?;
+        let what = classify(name).filter(|what| what.kind.contends())?;
         Some(Contender {
             name: name.to_owned(),
             path: format!("{directory}/{name}"),

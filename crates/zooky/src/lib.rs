@@ -40,6 +40,7 @@ mod error;
 mod guard;
 mod head;
 pub mod inspect;
+mod layout;
 mod limit;
 mod lock;
 mod many;

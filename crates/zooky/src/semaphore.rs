@@ -10,7 +10,7 @@ use zooky_client::{
 use crate::acquire::{Recipe, WaitingFor, unique};
 use crate::cleanup;
 use crate::core::contender::OwnNode;
-use crate::core::dialect::Mode;
+use crate::core::dialect::{Kind, Role};
 use crate::core::leases::{Stored, leases, stored};
 use crate::guard::Guard;
 use crate::inspect::Contender;
@@ -64,7 +64,7 @@ impl Semaphore {
         Ok(Semaphore { recipe, leases })
     }
 
-    settings!();
+    settings!(but_dialect);
 
     /// How many leases there are, as this handle was told.
     pub fn max_leases(&self) -> u32 {
@@ -138,7 +138,7 @@ impl Semaphore {
     async fn wait(&self, waiting: &WaitingFor) -> Result<Guard, Error> {
         let mutex = self.mutex();
         loop {
-            let turn = mutex.acquire(Mode::Exclusive, waiting).await?;
+            let turn = mutex.acquire(Role::Lock, waiting).await?;
             match Bid::new(self, turn).wait(waiting).await {
                 Ok(Some(lease)) => return Ok(lease),
                 Ok(None) => tracing::warn!(path = %self.path(), "the semaphore's mutex was lost; again"),
@@ -163,7 +163,7 @@ impl Semaphore {
             Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }
-        match self.mutex().try_acquire(Mode::Exclusive, report).await? {
+        match self.mutex().try_acquire(Role::Lock, report).await? {
             Some(turn) => Bid::new(self, turn).once(report).await,
             None => Ok(None),
         }
@@ -174,7 +174,7 @@ impl Semaphore {
         match leases(children, self.recipe.allow_foreign) {
             Ok(leases) if leases.len() >= self.leases as usize => Ok(leases.first().copied()),
             Ok(_) => Ok(None),
-            Err(refusal) => Err(self.recipe.refused(refusal)),
+            Err(refusal) => Err(self.recipe.refused(Kind::KazooLease, refusal)),
         }
     }
 
@@ -227,7 +227,7 @@ enum Made {
 impl Bid<'_> {
     fn new(semaphore: &Semaphore, turn: Guard) -> Bid<'_> {
         let session = turn.session().clone();
-        let (hold, lease) = (Some(session.hold()), format!("{:032x}", unique()));
+        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(unique()));
         Bid { semaphore, turn, session, hold, lease, may_exist: false }
     }
 

@@ -1,6 +1,6 @@
 //! A semaphore's leases: how many there may be, how many there are. Pure.
 
-use super::dialect::{Dialect, classify};
+use super::dialect::{Kind, classify, is_note};
 use super::queue::Refusal;
 
 /// What stands in a semaphore's node.
@@ -34,8 +34,9 @@ pub(crate) fn leases(children: &[String], allow_foreign: bool) -> Result<Vec<&St
     if !allow_foreign {
         for child in children {
             match classify(child) {
-                Some(what) if what.dialect == Dialect::KazooSemaphore => {}
-                Some(what) => return Err(Refusal::Foreign { child: child.clone(), dialect: what.dialect }),
+                Some(what) if what.kind == Kind::KazooLease => {}
+                Some(what) => return Err(Refusal::Foreign { child: child.clone(), kind: what.kind }),
+                None if is_note(child) => {}
                 None => return Err(Refusal::Unknown { child: child.clone() }),
             }
         }

@@ -6,4 +6,5 @@ pub(crate) mod contender;
 pub(crate) mod dialect;
 pub(crate) mod leases;
 pub(crate) mod queue;
+pub(crate) mod respect;
 pub(crate) mod value;
