@@ -201,7 +201,7 @@ async fn never_more_than_there_are(hosts: String) {
                     continue;
                 }
                 let guard = semaphore.acquire_timeout(LONG / 2).await.unwrap();
-                room.visit(2).await;
+                room.visit(20).await;
                 if round % 2 == 0 { drop(guard) } else { guard.release().await.unwrap() }
             }
         });
