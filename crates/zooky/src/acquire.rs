@@ -8,6 +8,7 @@ use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
 use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
+use crate::deadlock;
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::layout;
@@ -46,6 +47,8 @@ pub(crate) struct Recipe {
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Where deadlocks are looked for, if they are to be refused.
+    pub(crate) deadlocks_below: Option<Arc<str>>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -85,6 +88,7 @@ impl Recipe {
             allow_foreign: false,
             on_wait: None,
             progress: None,
+            deadlocks_below: None,
         })
     }
 
@@ -100,7 +104,8 @@ impl Recipe {
                 }
                 Err(fault) => return Err(fault),
             };
-            match self.enter(session, role).wait(waiting).await {
+            let entry = self.enter(session, role);
+            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);

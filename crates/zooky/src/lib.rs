@@ -34,6 +34,7 @@ pub mod blocking;
 mod cleanup;
 mod client;
 mod core;
+mod deadlock;
 mod election;
 mod error;
 mod guard;

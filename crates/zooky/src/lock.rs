@@ -60,7 +60,35 @@ macro_rules! settings {
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner;
+            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some());
+            self
+        }
+
+        /// Whether a waiter is refused with [`Error::Deadlock`] instead of waiting for ever in a deadlock, among the
+        /// locks in the same directory; the default is not. It needs an [`Owner`] with an [id](Owner::with_id).
+        ///
+        /// Of those who wait for each other exactly one is refused: the youngest waiter that has this setting. The
+        /// others go on waiting, and go ahead once the refused one lets go of what it holds. A waiter looks after
+        /// 50 ms and then at growing intervals of up to 5 s; each look reads every contender in the directory
+        /// ([`inspect::wait_graph`](crate::inspect::wait_graph)), so this is for directories with hundreds of
+        /// contenders, not with many thousands.
+        #[must_use]
+        pub fn refuse_deadlock(self, refuse: bool) -> Self {
+            let directory = self.recipe.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+            let directory = if directory.is_empty() { "/" } else { directory }.to_owned();
+            let mut changed = self.refuse_deadlock_below(&directory);
+            if !refuse {
+                changed.recipe.deadlocks_below = None;
+                changed.recipe.owner = changed.recipe.owner.refusable(false);
+            }
+            changed
+        }
+
+        /// As [`refuse_deadlock`](Self::refuse_deadlock), among all the locks below `root`, at any depth.
+        #[must_use]
+        pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
+            self.recipe.deadlocks_below = Some(root.into());
+            self.recipe.owner = self.recipe.owner.refusable(true);
             self
         }
 
