@@ -10,6 +10,7 @@ use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::deadlock;
 use crate::guard::Guard;
+use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
 use crate::progress::Progress;
@@ -42,10 +43,12 @@ pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
     pub(crate) dialect: Written,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// The tasks of this process share one contender.
+    pub(crate) local: Option<Local>,
     pub(crate) progress: Option<Arc<Progress>>,
     /// Where deadlocks are looked for, if they are to be refused.
     pub(crate) deadlocks_below: Option<Arc<str>>,
@@ -56,13 +59,17 @@ pub(crate) struct Recipe {
 pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
 
 impl WaitingFor {
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
     fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
+    pub(crate) fn peek(&self) -> Option<Contender> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
@@ -83,17 +90,18 @@ impl Recipe {
             client: client.clone(),
             path: path.into(),
             dialect: Written::Kazoo,
-            owner: Owner::this_process(),
+            owner: Owner::this_process().into(),
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            local: None,
             progress: None,
             deadlocks_below: None,
         })
     }
 
-    /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
+    /// Waits for ever, over as many sessions as it takes, with a contender of its own.
+    pub(crate) async fn acquire_alone(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
@@ -118,7 +126,7 @@ impl Recipe {
 
     /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
     /// told who, at the price of one more read.
-    pub(crate) async fn try_acquire(
+    pub(crate) async fn try_alone(
         &self,
         role: Role,
         report: Option<&WaitingFor>,

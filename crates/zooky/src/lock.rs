@@ -7,6 +7,7 @@ use zooky_client::Acl;
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
@@ -60,7 +61,7 @@ macro_rules! settings {
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some());
+            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some()).into();
             self
         }
 
@@ -79,7 +80,7 @@ macro_rules! settings {
             let mut changed = self.refuse_deadlock_below(&directory);
             if !refuse {
                 changed.recipe.deadlocks_below = None;
-                changed.recipe.owner = changed.recipe.owner.refusable(false);
+                changed.recipe.owner = (*changed.recipe.owner).clone().refusable(false).into();
             }
             changed
         }
@@ -88,7 +89,7 @@ macro_rules! settings {
         #[must_use]
         pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
             self.recipe.deadlocks_below = Some(root.into());
-            self.recipe.owner = self.recipe.owner.refusable(true);
+            self.recipe.owner = (*self.recipe.owner).clone().refusable(true).into();
             self
         }
 
@@ -136,6 +137,14 @@ impl Lock {
     }
 
     settings!();
+
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
 
     /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
     /// of the queue with a new session.
