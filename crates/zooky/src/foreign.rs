@@ -67,7 +67,9 @@ pub(crate) async fn look_out(session: Session, directory: &str, own: &str, kind:
         match session.children_watch(directory).await {
             Ok((children, watch)) => {
                 for name in children.names.iter().filter(|name| *name != own) {
-                    let Some(danger) = danger(kind, name).filter(|_| known.insert(name.clone())) else { continue };
+                    let Some(danger) = danger(kind, name).filter(|_| known.insert(name.clone())) else {
+                        continue;
+                    };
                     report(&session, directory, name, danger, seen).await;
                     if danger == Danger::Certain {
                         return;
