@@ -5,7 +5,7 @@ use std::time::Duration;
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::lock::{settings, within};
@@ -54,7 +54,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn read(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Mode::Shared, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Reader, &WaitingFor::default()).await
     }
 
     /// Waits, for ever, until nobody earlier is left. Otherwise as [`crate::Lock::acquire`].
@@ -62,7 +62,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn write(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Mode::Exclusive, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Writer, &WaitingFor::default()).await
     }
 
     /// A reader's guard if no writer holds or waits at this moment; as [`crate::Lock::try_acquire`].
@@ -70,7 +70,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_read(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Shared, None).await
+        self.recipe.try_acquire(Role::Reader, None).await
     }
 
     /// A writer's guard if nobody holds or waits at this moment; as [`crate::Lock::try_acquire`].
@@ -78,7 +78,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_write(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Exclusive, None).await
+        self.recipe.try_acquire(Role::Writer, None).await
     }
 
     /// [`RwLock::read`], up to `timeout`.
@@ -86,7 +86,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire_timeout`].
     pub async fn read_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
-        within(&self.recipe, Mode::Shared, timeout).await
+        within(&self.recipe, Role::Reader, timeout).await
     }
 
     /// [`RwLock::write`], up to `timeout`.
@@ -94,6 +94,6 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire_timeout`].
     pub async fn write_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
-        within(&self.recipe, Mode::Exclusive, timeout).await
+        within(&self.recipe, Role::Writer, timeout).await
     }
 }

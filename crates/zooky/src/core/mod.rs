@@ -5,3 +5,6 @@
 pub(crate) mod contender;
 pub(crate) mod dialect;
 pub(crate) mod queue;
+pub(crate) mod respect;
+pub(crate) mod value;
+pub(crate) mod waits;
