@@ -126,6 +126,7 @@ impl Task {
         match self.register.enter(token, held.mode, &self.who) {
             Ok(entry) => {
                 tokio::time::sleep(Duration::from_millis(self.rng.below(12) as u64)).await;
+                self.handle.judge().await;
                 let overlapped = self.register.overlaps().into_iter().find(|one| one.inside.token == token);
                 let written = match held.mode {
                     zooky_testkit::Mode::Write => entry.write(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zooky::{
     AsyncLock, Client, Dialect, Election, Error, FencingToken, Guard, GuardState, Handover, Leadership, Lock,
-    MultiGuard, MultiLock, Part, RwLock,
+    MultiGuard, MultiLock, Part, RwLock, Semaphore,
 };
 use zooky_testkit::{Mode, Rng};
 
@@ -27,9 +27,13 @@ pub(crate) enum Kind {
     Many,
     Election,
     AsyncLock,
+    Semaphore,
 }
 
-pub(crate) const ALL: [Kind; 11] = [
+/// How many leases the semaphore has.
+const LEASES: u32 = 3;
+
+pub(crate) const ALL: [Kind; 12] = [
     Kind::Lock,
     Kind::RwLock,
     Kind::Curator,
@@ -41,6 +45,7 @@ pub(crate) const ALL: [Kind; 11] = [
     Kind::Many,
     Kind::Election,
     Kind::AsyncLock,
+    Kind::Semaphore,
 ];
 
 impl Kind {
@@ -56,6 +61,7 @@ impl Kind {
     pub(crate) fn directories(self) -> Vec<String> {
         match self {
             Kind::Many => vec![self.path(), self.second_path()],
+            Kind::Semaphore => vec![self.path(), format!("{}-__lock__", self.path())],
             _ => vec![self.path()],
         }
     }
@@ -116,6 +122,7 @@ pub(crate) enum Handle {
     Many(MultiLock, String),
     Election(Election),
     AsyncLock(AsyncLock),
+    Semaphore(Semaphore),
 }
 
 impl Handle {
@@ -140,6 +147,15 @@ impl Handle {
             }
             Kind::Election => Handle::Election(Election::new(client, &path).unwrap()),
             Kind::AsyncLock => Handle::AsyncLock(AsyncLock::new(client, &path).unwrap()),
+            Kind::Semaphore => Handle::Semaphore(Semaphore::new(client, &path, LEASES).unwrap()),
+        }
+    }
+
+    /// What the server shows must never be more than is allowed, whoever it is.
+    pub(crate) async fn judge(&self) {
+        let Handle::Semaphore(semaphore) = self else { return };
+        if let Ok(holders) = semaphore.lease_holders().await {
+            assert!(holders.len() <= LEASES as usize, "{} leases are out: {holders:?}", holders.len());
         }
     }
 
@@ -200,6 +216,16 @@ impl Handle {
                     _ => candidate.wait().await?,
                 }
                 candidate.take_guard()
+            }
+            Handle::Semaphore(semaphore) => {
+                let lease = match way {
+                    0 => semaphore.try_acquire().await?,
+                    1 => in_time(semaphore.acquire_timeout(patience).await)?,
+                    2 => polled(semaphore.acquire(), 2 * polls).await.transpose()?,
+                    _ => Some(semaphore.acquire().await?),
+                };
+                // Beside others, of whom the register knows no number.
+                return Ok(lease.map(|guard| Held { mode: Mode::Read, guard: Any::One(guard) }));
             }
         };
         Ok(guard.map(|guard| Held { mode, guard: Any::One(guard) }))
