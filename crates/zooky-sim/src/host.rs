@@ -154,8 +154,7 @@ impl Host {
 
     fn start(&mut self, now: u64, network: &mut Network, trace: &mut Trace) {
         self.powered = true;
-        let faulty = !self.quiet && self.rng.one_in(6);
-        if faulty {
+        if !self.quiet && self.rng.one_in(6) {
             let fault = *self.rng.pick(&[Fault::PowerOff, Fault::Error, Fault::Full]);
             self.disk.plan(self.rng.below(14), fault);
         }
@@ -171,7 +170,7 @@ impl Host {
                 trace.note(now, &format!("the server starts at {:#x}", server.core.last_zxid()));
                 (self.server, self.synced_at_ms) = (Some(server), None);
             }
-            Err(error @ LogError::Io { .. }) if faulty => {
+            Err(error @ LogError::Io { .. }) if !self.quiet => {
                 trace.note(now, &format!("the server does not start: {error}"));
                 self.process_dies(now, network, 300);
             }

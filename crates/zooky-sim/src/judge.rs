@@ -82,8 +82,8 @@ pub(crate) struct State {
     writes: Vec<Write>,
     /// By lock: when it was last granted.
     pub(crate) granted_at: BTreeMap<String, u64>,
-    /// By worker: when it began to wait for a lock that it would wait for ever for.
-    waiting: BTreeMap<String, u64>,
+    /// By worker: the lock that it would wait for ever for, and since when it does.
+    waiting: BTreeMap<String, (String, u64)>,
     pub(crate) served: BTreeMap<String, u64>,
     /// Workers are to leave.
     pub(crate) stopping: bool,
@@ -130,19 +130,21 @@ impl Judge {
         self.state().wrong.get_or_insert(what);
     }
 
-    pub(crate) fn waits(&self, worker: &str) {
+    pub(crate) fn waits(&self, worker: &str, lock: &str) {
         let mut state = self.state();
         let now = state.now_ms;
-        state.waiting.insert(worker.to_owned(), now);
+        state.waiting.insert(worker.to_owned(), (lock.to_owned(), now));
     }
 
     pub(crate) fn waits_no_more(&self, worker: &str) {
         self.state().waiting.remove(worker);
     }
 
-    /// Who waits for ever, since when.
-    pub(crate) fn waiting(&self) -> Vec<(String, u64)> {
-        self.state().waiting.iter().map(|(worker, since)| (worker.clone(), *since)).collect()
+    /// Who waits for ever, for which lock, since when.
+    pub(crate) fn waiting(&self) -> Vec<(String, String, u64)> {
+        let state = self.state();
+        let waiting = state.waiting.iter();
+        waiting.map(|(worker, (lock, since))| (worker.clone(), lock.clone(), *since)).collect()
     }
 
     /// A worker has got a lock.

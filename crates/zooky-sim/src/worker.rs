@@ -74,7 +74,7 @@ async fn contend(
         1 | 2 => attempt(client, lock, mode, None).await,
         3 | 4 => attempt(client, lock, mode, Some(patience)).await,
         _ => {
-            judge.waits(name);
+            judge.waits(name, lock);
             let wanted = tokio::select! {
                 biased;
                 wanted = acquire(client, lock, mode) => wanted.map(Some),

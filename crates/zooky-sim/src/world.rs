@@ -216,8 +216,8 @@ impl World {
         let until = self.now + patience;
         loop {
             let waiting = self.judge.waiting();
-            let oldest = waiting.iter().min_by_key(|(_, since)| *since).cloned();
-            let Some((worker, since)) = oldest.filter(|(_, since)| *since <= healed) else { return };
+            let oldest = waiting.iter().min_by_key(|(.., since)| *since).cloned();
+            let Some((worker, _, since)) = oldest.filter(|(.., since)| *since <= healed) else { return };
             assert!(self.now < until, "{worker} has waited since {since} ms, {patience} ms after all was healed");
             self.step();
         }
@@ -227,8 +227,14 @@ impl World {
     /// ticks and a little.
     fn a_holder_dies(&mut self) {
         for _ in 0..5_000 {
-            let holders = self.judge.holders(&self.programs);
-            if !holders.is_empty() && self.programs.len() > 1 {
+            let mut holders = self.judge.holders(&self.programs);
+            let waiting = self.judge.waiting();
+            // Somebody else must want it.
+            holders.retain(|(lock, holder)| {
+                let others = waiting.iter().filter(|w| !w.0.starts_with(&format!("{holder}.")) && w.1 == *lock);
+                others.count() > 0
+            });
+            if !holders.is_empty() {
                 let (lock, victim) = self.rng.pick(&holders).clone();
                 let died = self.now;
                 self.program_dies(victim, true, u64::MAX);

@@ -1,6 +1,6 @@
 //! Who waits for which node to change, and what must be set again on a new connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use zooky_wire::{ErrorCode, EventType, OpCode, Request};
 
@@ -35,7 +35,8 @@ impl Kind {
 /// All one-shot watches of a session, by the paths that the server knows.
 #[derive(Debug)]
 pub(super) struct Watches<W> {
-    tables: [HashMap<String, Vec<W>>; 3],
+    /// In the order of the paths: the same story is told in the same order.
+    tables: [BTreeMap<String, Vec<W>>; 3],
     /// How many watchers there may be before those who are gone are looked for.
     sweep_at: usize,
     count: usize,
