@@ -10,6 +10,7 @@ use crate::core::dialect::Mode;
 use crate::core::queue::Refusal;
 use crate::guard::Guard;
 use crate::inspect::Contender;
+use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
 /// Whether `path` can be a lock's, without asking a server.
@@ -42,6 +43,7 @@ pub(crate) struct Recipe {
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -79,6 +81,7 @@ impl Recipe {
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            progress: None,
         })
     }
 
@@ -89,13 +92,15 @@ impl Recipe {
                 Ok(session) => session,
                 Err(Error::Connect(fault @ (ConnectError::Timeout { .. } | ConnectError::Lost))) => {
                     tracing::warn!(path = %self.path, %fault, "still waiting for the lock, without a server");
+                    self.note(&fault.into());
                     continue;
                 }
                 Err(fault) => return Err(fault),
             };
             match self.enter(session, mode).wait(waiting).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
-                Err(Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                    self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
                 other => return other,
@@ -117,6 +122,13 @@ impl Recipe {
     fn enter(&self, session: Session, mode: Mode) -> Entry<'_> {
         let core = Core::new(unique(), mode, session.id(), self.allow_foreign);
         Entry { recipe: self, hold: Some(session.hold()), session, core, may_exist: false }
+    }
+
+    /// Notes a trouble that is got over, for those who look on.
+    fn note(&self, fault: &Error) {
+        if let Some(progress) = &self.progress {
+            progress.trouble(fault);
+        }
     }
 
     fn refused(&self, refusal: Refusal) -> Error {
@@ -154,6 +166,9 @@ impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
         let mut action = self.core.start();
         loop {
+            if let Some(progress) = &self.recipe.progress {
+                progress.set_created(self.core.node().is_some());
+            }
             action = match action {
                 Action::Watch(child) => self.watch(&child, waiting).await?,
                 Action::Grant => return self.grant(),
@@ -348,7 +363,11 @@ impl Drop for Entry<'_> {
             let node = self.core.node().map(|node| node.name.clone());
             let prefix = self.core.prefix().to_owned();
             let task = cleanup::abandon(self.session.clone(), self.recipe.path.clone(), prefix, node);
-            self.recipe.client.runtime().spawn(task);
+            let leaving = self.recipe.progress.as_ref().map(Progress::leaving);
+            self.recipe.client.runtime().spawn(async move {
+                task.await;
+                drop(leaving);
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::inspect::Contender;
@@ -21,6 +22,14 @@ pub enum Error {
     /// The path does not name a lock.
     #[error("{path:?} is no path for a lock: {why}")]
     Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The path names no znode.
+    #[error("{path:?} is no path of a znode: {why}")]
+    NodePath {
         /// The path.
         path: String,
         /// What is wrong with it.
@@ -74,6 +83,46 @@ pub enum Error {
         path: String,
         /// The child that showed it.
         child: String,
+    },
+    /// A lock was named twice among several that are to be taken as one.
+    #[error("{path} is named twice among the locks that are to be taken as one; name it once")]
+    NamedTwice {
+        /// The lock's path.
+        path: String,
+    },
+    /// A candidate could not get its lock.
+    #[error("{path} was not acquired: {why}")]
+    NotAcquired {
+        /// The lock's path.
+        path: String,
+        /// What went wrong; several may have waited for the same candidate.
+        why: Arc<Error>,
+    },
+    /// A candidate was let go before it had the lock.
+    #[error("the candidate for {path} was let go before it had the lock; enqueue again")]
+    Released {
+        /// The lock's path.
+        path: String,
+    },
+    /// Somebody uses a semaphore with another number of leases.
+    #[error(
+        "{path} is a semaphore with {stored} leases, as its other clients have stored there, not with {ours}; let all          clients say the same number, or (when nobody uses it) delete {path}"
+    )]
+    LeasesDiffer {
+        /// The semaphore's path.
+        path: String,
+        /// What this client was told.
+        ours: u32,
+        /// What is stored.
+        stored: u64,
+    },
+    /// The node's data are no number of leases: it is used for something else.
+    #[error("{path} holds {data:?}, which is no number of leases; use another path for the semaphore")]
+    NoSemaphore {
+        /// The semaphore's path.
+        path: String,
+        /// What it holds (at most the first 64 characters).
+        data: String,
     },
     /// The blocking face was used on a thread that runs asynchronous tasks.
     #[error("zooky::blocking would block an asynchronous runtime's thread; use the asynchronous types there")]

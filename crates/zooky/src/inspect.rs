@@ -59,6 +59,13 @@ impl Contender {
         })
     }
 
+    /// What it calls itself: the id of zooky's owner if it has one, else its node's data as they are (kazoo's
+    /// identifier, say).
+    pub fn identifier(&self) -> String {
+        let id = self.owner.as_ref().and_then(|owner| owner.id.clone());
+        id.unwrap_or_else(|| String::from_utf8_lossy(&self.data).into_owned())
+    }
+
     /// The session that its node belongs to; 0 if the node is persistent.
     pub fn session(&self) -> i64 {
         self.stat.ephemeral_owner

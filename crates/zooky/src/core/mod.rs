@@ -5,3 +5,4 @@
 pub(crate) mod contender;
 pub(crate) mod dialect;
 pub(crate) mod queue;
+pub(crate) mod value;
