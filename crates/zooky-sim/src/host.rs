@@ -58,6 +58,11 @@ impl Host {
         self.server.as_ref()
     }
 
+    /// Whether nothing waits for the disk.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::is_idle)
+    }
+
     pub(crate) fn starts(&self) -> i64 {
         self.starts
     }

@@ -269,6 +269,11 @@ impl Network {
         }
     }
 
+    /// Whether nothing is under way, in either direction.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pipes.values().all(|pipe| pipe.to_server.is_empty() && pipe.to_client.is_empty())
+    }
+
     /// All ways are free again.
     pub(crate) fn heal(&mut self) {
         self.ways.fill(Way::default());

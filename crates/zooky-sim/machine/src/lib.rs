@@ -2,8 +2,8 @@
 //!
 //! `zooky-client` and `zooky` are built a second time against this crate under the name `tokio`: their sources find
 //! tokio here as it is, but for sockets, which end in a simulated network; for `select!`, which takes its
-//! branches in their order, so that the same seed tells the same story; and for [`machine`], the clock. Time is tokio's own paused
-//! clock: whoever runs a program lets it pass.
+//! branches in their order, and `sync::watch`, which wakes in order, so that the same seed tells the same story; and
+//! for [`machine`], the clock. Time is tokio's own paused clock: whoever runs a program lets it pass.
 //!
 //! One thread runs all programs in turn; the one that runs is the present one ([`Machine::enter`]).
 
@@ -11,12 +11,20 @@ mod chance;
 mod clock;
 pub mod net;
 mod state;
+mod watch;
 
 pub use tokio::*;
 
 pub use chance::{Unavailable, fill, u64};
 pub use net::Stage;
 pub use state::{Arrival, Link, Machine, Sent, Sending};
+
+/// tokio's `sync`, with a `watch` that leaves nothing to chance.
+pub mod sync {
+    pub use tokio::sync::*;
+
+    pub use crate::watch;
+}
 
 /// What `zooky-client`'s own module of this name gives: the clock that goes on while the machine sleeps.
 pub mod machine {
