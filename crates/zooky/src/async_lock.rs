@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use zooky_client::{Acl, BootInstant};
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::lock::settings;
@@ -133,7 +133,7 @@ async fn contend(recipe: Recipe, shared: Arc<Shared>) {
     let result = tokio::select! {
         biased;
         () = shared.leave.notified() => None,
-        result = recipe.acquire(Mode::Exclusive, &waiting) => Some(result),
+        result = recipe.acquire(Role::Async, &waiting) => Some(result),
     };
     match result {
         None => {}

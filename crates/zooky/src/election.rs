@@ -5,7 +5,7 @@ use std::time::Duration;
 use zooky_client::BootInstant;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::{Guard, GuardState};
 use crate::head::Head;
 use crate::inspect::{self, Contender};
@@ -58,7 +58,7 @@ impl Election {
     /// Stands under this name: the owner's [id](Owner::with_id), which [`Contender::identifier`] shows.
     #[must_use]
     pub fn identifier(mut self, identifier: impl Into<String>) -> Election {
-        self.recipe.owner = self.recipe.owner.with_id(identifier);
+        self.recipe.owner = (*self.recipe.owner).clone().with_id(identifier).into();
         self
     }
 
@@ -70,7 +70,7 @@ impl Election {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn campaign(&self) -> Result<Leadership, Error> {
-        let guard = self.recipe.acquire(Mode::Exclusive, &WaitingFor::default()).await?;
+        let guard = self.recipe.acquire(Role::Lock, &WaitingFor::default()).await?;
         Ok(Leadership { guard })
     }
 
@@ -79,7 +79,7 @@ impl Election {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_campaign(&self) -> Result<Option<Leadership>, Error> {
-        let guard = self.recipe.try_acquire(Mode::Exclusive, None).await?;
+        let guard = self.recipe.try_acquire(Role::Lock, None).await?;
         Ok(guard.map(|guard| Leadership { guard }))
     }
 
@@ -89,8 +89,8 @@ impl Election {
     /// [`Error::Timeout`] with the candidate before us; else as [`Election::campaign`].
     pub async fn campaign_timeout(&self, timeout: Duration) -> Result<Leadership, Error> {
         let waiting = WaitingFor::default();
-        let once = self.recipe.try_acquire(Mode::Exclusive, Some(&waiting));
-        let wait = self.recipe.acquire(Mode::Exclusive, &waiting);
+        let once = self.recipe.try_acquire(Role::Lock, Some(&waiting));
+        let wait = self.recipe.acquire(Role::Lock, &waiting);
         Ok(Leadership { guard: limited(&self.recipe.path, timeout, &waiting, once, wait).await? })
     }
 

@@ -45,6 +45,25 @@ pub enum Error {
         /// The contender that was waited for, if it could be seen.
         holder: Option<Box<Contender>>,
     },
+    /// To wait would have been for ever: the owner waits for others who wait for it. No node is left behind.
+    #[error(
+        "waiting for {path} would never end: {cycle}. Release what you hold and begin anew; always locking in \
+         one order, or taking them together, avoids it"
+    )]
+    Deadlock {
+        /// The lock's path.
+        path: String,
+        /// Who waits for whom.
+        cycle: Box<crate::inspect::Cycle>,
+    },
+    /// Deadlocks cannot be found without knowing which locks are one's own.
+    #[error(
+        "{path}: to be refused in a deadlock, say who you are: with_owner(Owner::this_process().with_id(…))"
+    )]
+    NoOwnerId {
+        /// The lock's path.
+        path: String,
+    },
     /// The lock was lost before it was released: another may hold it since. What was written under
     /// it since then counts only if it was fenced.
     #[error("{path} was lost before it was released; check what was written under it")]
@@ -52,10 +71,11 @@ pub enum Error {
         /// The lock's path.
         path: String,
     },
-    /// Another client's contender is in the directory, and it would not respect ours.
+    /// Another contender is in the directory that would not respect ours, or that others of our kind would not
+    /// respect.
     #[error(
-        "{path}/{child} was written by {dialect}, which does not see zooky's contenders: both could hold \
-         the lock. Use another path, or let all clients of this lock speak one dialect"
+        "{path}/{child} is a contender of {theirs}, which does not share a queue with {ours} (as which zooky \
+         contends): both could hold the lock. Use another path, or let all clients of this lock speak one dialect"
     )]
     ForeignContender {
         /// The lock's path.
@@ -63,6 +83,16 @@ pub enum Error {
         /// The child.
         child: String,
         /// Who writes such names.
+        dialect: Dialect,
+        /// The kind of lock that it belongs to.
+        theirs: &'static str,
+        /// The kind of lock as which we came.
+        ours: &'static str,
+    },
+    /// A dialect that zooky reads, but does not write.
+    #[error("zooky does not write {dialect}'s contenders; choose kazoo's, Curator's or zktools' dialect")]
+    NotWritten {
+        /// The dialect.
         dialect: Dialect,
     },
     /// A child that no known client writes.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use zooky_client::{Acl, BootInstant};
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::limit::limited;
@@ -19,18 +19,18 @@ use crate::{Client, Error, FencingToken, Owner};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     path: String,
-    mode: Mode,
+    role: Role,
 }
 
 impl Part {
     /// The lock at `path` alone, as [`crate::RwLock::write`] and (in kazoo's dialect) [`crate::Lock`] have it.
     pub fn write(path: impl Into<String>) -> Part {
-        Part { path: path.into(), mode: Mode::Exclusive }
+        Part { path: path.into(), role: Role::Writer }
     }
 
     /// The lock at `path` together with other readers, as [`crate::RwLock::read`] has it.
     pub fn read(path: impl Into<String>) -> Part {
-        Part { path: path.into(), mode: Mode::Shared }
+        Part { path: path.into(), role: Role::Reader }
     }
 }
 
@@ -61,7 +61,7 @@ impl Part {
 #[derive(Debug, Clone)]
 pub struct MultiLock {
     /// In the order of their paths.
-    locks: Vec<(Recipe, Mode)>,
+    locks: Vec<(Recipe, Role)>,
 }
 
 impl MultiLock {
@@ -72,7 +72,7 @@ impl MultiLock {
     pub fn new(client: &Client, parts: impl IntoIterator<Item = Part>) -> Result<MultiLock, Error> {
         let mut locks = Vec::new();
         for part in parts {
-            locks.push((Recipe::new(client, &part.path)?, part.mode));
+            locks.push((Recipe::new(client, &part.path)?, part.role));
         }
         locks.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         if let Some(twice) = locks.windows(2).find(|pair| pair[0].0.path == pair[1].0.path) {
@@ -88,7 +88,7 @@ impl MultiLock {
     /// With other metadata; see [`crate::Lock::with_owner`].
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> MultiLock {
-        self.each(move |recipe| recipe.owner = owner.clone())
+        self.each(move |recipe| recipe.owner = owner.clone().into())
     }
 
     /// With an ACL; see [`crate::Lock::with_acl`].
@@ -165,11 +165,11 @@ impl MultiLock {
     /// One after the other; `None` if one was lost meanwhile.
     async fn take_in_order(&self, waiting: &WaitingFor) -> Result<Option<MultiGuard>, Error> {
         let mut taken = MultiGuard { guards: Vec::with_capacity(self.locks.len()) };
-        for (recipe, mode) in &self.locks {
+        for (recipe, role) in &self.locks {
             let next = tokio::select! {
                 biased;
                 () = taken.lost() => return Ok(None),
-                next = recipe.acquire(*mode, waiting) => next?,
+                next = recipe.acquire(*role, waiting) => next?,
             };
             taken.guards.push(next);
         }
@@ -178,8 +178,8 @@ impl MultiLock {
 
     async fn try_all(&self, report: Option<&WaitingFor>) -> Result<Option<MultiGuard>, Error> {
         let mut taken = MultiGuard { guards: Vec::with_capacity(self.locks.len()) };
-        for (recipe, mode) in &self.locks {
-            match recipe.try_acquire(*mode, report).await? {
+        for (recipe, role) in &self.locks {
+            match recipe.try_acquire(*role, report).await? {
                 Some(guard) => taken.guards.push(guard),
                 None => return Ok(None),
             }
