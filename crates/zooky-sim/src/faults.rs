@@ -28,7 +28,8 @@ impl World {
             }
             5..=7 => {
                 let (up, down) = *self.rng.pick(&[(true, true), (true, true), (true, false), (false, true)]);
-                self.trace.note(now, &format!("program {program} is cut off until {until} ms ({up}, {down})"));
+                self.trace
+                    .note(now, &format!("program {program} is cut off until {until} ms ({up}, {down})"));
                 let way = &mut self.network.ways[program];
                 way.blocked_up_ms = if up { until } else { way.blocked_up_ms };
                 way.blocked_down_ms = if down { until } else { way.blocked_down_ms };

@@ -84,7 +84,8 @@ impl Host {
         }
         self.sync(now, network, trace);
         // What waits has been read: only now may time end sessions.
-        if self.server.as_ref().and_then(|s| s.core.next_tick()).is_some_and(|at| at <= self.now(now).mono_ms) {
+        if self.server.as_ref().and_then(|s| s.core.next_tick()).is_some_and(|at| at <= self.now(now).mono_ms)
+        {
             self.step(now, Input::Tick, trace);
         }
         self.release(now, network, trace);
@@ -106,7 +107,8 @@ impl Host {
                 Input::Closed { conn }
             }
             Incoming::Frame(conn, frame) => {
-                trace.detail(now, (conn.0, frame.len()), || format!("server: {conn:?} asks {}", tell(&frame)));
+                trace
+                    .detail(now, (conn.0, frame.len()), || format!("server: {conn:?} asks {}", tell(&frame)));
                 Input::Frame { conn, frame }
             }
         };
@@ -153,7 +155,7 @@ impl Host {
             let conn = leaving.conn;
             let len = leaving.frame.as_ref().map_or(0, |frame| frame.len());
             trace.detail(now, (conn.0, len), || format!("server: {conn:?} gets {len} bytes"));
-            network.from_server(now, conn, leaving.frame);
+            network.server_sends(now, conn, leaving.frame);
         }
     }
 
@@ -270,7 +272,8 @@ impl Host {
         let Some(server) = &self.server else { return Vec::new() };
         let image = server.core.image();
         let nodes = image.nodes();
-        let inside = nodes.filter(|node| node.path.strip_prefix(lock).is_some_and(|rest| rest.starts_with('/')));
+        let inside =
+            nodes.filter(|node| node.path.strip_prefix(lock).is_some_and(|rest| rest.starts_with('/')));
         inside.map(|node| (node.path.to_owned(), node.stat.ephemeral_owner, node.stat.czxid)).collect()
     }
 }
@@ -283,4 +286,3 @@ fn tell(frame: &[u8]) -> String {
         Err(_) => format!("{} bytes", frame.len()),
     }
 }
-

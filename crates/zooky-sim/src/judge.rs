@@ -148,7 +148,15 @@ impl Judge {
     }
 
     /// A worker has got a lock.
-    pub(crate) fn granted(&self, worker: &str, program: usize, lock: &str, mode: Mode, session: i64, guard: Guard) -> u64 {
+    pub(crate) fn granted(
+        &self,
+        worker: &str,
+        program: usize,
+        lock: &str,
+        mode: Mode,
+        session: i64,
+        guard: Guard,
+    ) -> u64 {
         let token = guard.fencing_token().as_u128();
         let mut state = self.state();
         let now = state.now_ms;
@@ -167,7 +175,8 @@ impl Judge {
         state.counts.grants += 1;
         state.last_guard += 1;
         let id = state.last_guard;
-        let held = Held { program, lock: lock.to_owned(), mode, session, guard: Arc::new(guard), lost: false };
+        let held =
+            Held { program, lock: lock.to_owned(), mode, session, guard: Arc::new(guard), lost: false };
         state.guards.insert(id, held);
         id
     }
@@ -196,7 +205,8 @@ impl Judge {
     pub(crate) fn bury(&self, program: usize) -> Vec<Arc<Guard>> {
         let mut state = self.state();
         state.waiting.retain(|worker, _| !worker.starts_with(&format!("{program}.")));
-        let dead: Vec<u64> = state.guards.iter().filter(|(_, h)| h.program == program).map(|(&id, _)| id).collect();
+        let dead: Vec<u64> =
+            state.guards.iter().filter(|(_, h)| h.program == program).map(|(&id, _)| id).collect();
         dead.iter().filter_map(|id| state.guards.remove(id)).map(|held| held.guard).collect()
     }
 
@@ -232,7 +242,12 @@ impl Judge {
             assert!(now < deadline, "a guard of {} says {said:?} past its deadline", held.lock);
             if let Some(found) = node(held.guard.path()) {
                 let expected = (held.session, held.guard.fencing_token().czxid() as i64);
-                assert_eq!(found, Some(expected), "{said:?}, but the server's {} is another", held.guard.path());
+                assert_eq!(
+                    found,
+                    Some(expected),
+                    "{said:?}, but the server's {} is another",
+                    held.guard.path()
+                );
             }
             for (other, lock, mode) in &holding {
                 let alone = held.mode == Mode::Write || *mode == Mode::Write;
@@ -246,7 +261,8 @@ impl Judge {
             holding.push((id, &held.lock, held.mode));
         }
         let now = state.now_ms;
-        let (due, later) = std::mem::take(&mut state.writes).into_iter().partition(|write| write.at_ms <= now);
+        let (due, later) =
+            std::mem::take(&mut state.writes).into_iter().partition(|write| write.at_ms <= now);
         state.writes = later;
         for write in due {
             let newest = state.register.entry(write.lock.clone()).or_default();

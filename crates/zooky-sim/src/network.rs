@@ -133,7 +133,7 @@ impl Network {
     }
 
     /// The server sends a frame, or closes.
-    pub(crate) fn from_server(&mut self, now: u64, conn: ConnId, frame: Option<Bytes>) {
+    pub(crate) fn server_sends(&mut self, now: u64, conn: ConnId, frame: Option<Bytes>) {
         match frame {
             Some(frame) => self.down(now, conn, Arrival::Bytes(frame)),
             None => {

@@ -41,7 +41,7 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("DUMP").is_some() {
+        if std::thread::panicking() {
             self.lines.iter().for_each(|line| eprintln!("  {line}"));
         }
     }

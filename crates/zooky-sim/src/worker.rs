@@ -88,7 +88,9 @@ async fn contend(
         Ok(guard) => guard,
         Err(Error::Timeout { .. }) => None,
         // Without a server for too long, or the session was lost while it tried.
-        Err(fault @ (Error::Connect(ConnectError::Timeout { .. } | ConnectError::Lost) | Error::Session(_))) => {
+        Err(
+            fault @ (Error::Connect(ConnectError::Timeout { .. } | ConnectError::Lost) | Error::Session(_)),
+        ) => {
             judge.say(format!("{name} does not get {lock}: {fault}"));
             None
         }

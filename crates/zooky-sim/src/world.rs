@@ -159,7 +159,8 @@ impl World {
             for (at, link, what) in left {
                 match what {
                     Sending::Connect => {
-                        trace.detail(now, (number, link), || format!("program {number} connects by {link:?}"));
+                        trace
+                            .detail(now, (number, link), || format!("program {number} connects by {link:?}"));
                         network.connect(at, number, link);
                     }
                     Sending::Bytes(bytes) => {
@@ -222,7 +223,10 @@ impl World {
             let waiting = self.judge.waiting();
             let oldest = waiting.iter().min_by_key(|(.., since)| *since).cloned();
             let Some((worker, _, since)) = oldest.filter(|(.., since)| *since <= healed) else { return };
-            assert!(self.now < until, "{worker} has waited since {since} ms, {patience} ms after all was healed");
+            assert!(
+                self.now < until,
+                "{worker} has waited since {since} ms, {patience} ms after all was healed"
+            );
             self.step();
         }
     }
@@ -235,7 +239,8 @@ impl World {
             let waiting = self.judge.waiting();
             // Somebody else must want it.
             holders.retain(|(lock, holder)| {
-                let others = waiting.iter().filter(|w| !w.0.starts_with(&format!("{holder}.")) && w.1 == *lock);
+                let others =
+                    waiting.iter().filter(|w| !w.0.starts_with(&format!("{holder}.")) && w.1 == *lock);
                 others.count() > 0
             });
             if !holders.is_empty() {

@@ -62,7 +62,10 @@ fn seeds() {
         Some(seed) => _ = run_all(seed..seed + 1),
         None => {
             let total = run_all(0..number("ZOOKY_SIM_SEEDS").unwrap_or(500));
-            assert!(total.grants > 0 && total.lost > 0 && total.refused > 0, "too little has happened: {total:?}");
+            assert!(
+                total.grants > 0 && total.lost > 0 && total.refused > 0,
+                "too little has happened: {total:?}"
+            );
         }
     }
 }

@@ -11,13 +11,13 @@ mod chance;
 mod clock;
 pub mod net;
 mod state;
-mod watch;
+pub mod watch;
 
 pub use tokio::*;
 
 pub use chance::{Unavailable, fill, u64};
 pub use net::Stage;
-pub use state::{Arrival, Link, Machine, Sent, Sending};
+pub use state::{Arrival, Link, Machine, Sending, Sent};
 
 /// tokio's `sync`, with a `watch` that leaves nothing to chance.
 pub mod sync {

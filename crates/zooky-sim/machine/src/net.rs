@@ -18,7 +18,7 @@ use crate::state::{Arrival, Link, Machine, Sending};
 /// # Errors
 /// None; a real look-up may fail.
 #[allow(clippy::unused_async)] // as tokio's
-pub async fn lookup_host((_, port): (&str, u16)) -> io::Result<impl Iterator<Item = SocketAddr>> {
+pub async fn lookup_host<H: AsRef<str>>((_, port): (H, u16)) -> io::Result<impl Iterator<Item = SocketAddr>> {
     Ok([SocketAddr::from((Ipv4Addr::LOCALHOST, port))].into_iter())
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::Notify;
 
-pub use tokio::sync::watch::error;
 use error::{RecvError, SendError};
+pub use tokio::sync::watch::error;
 
 #[derive(Debug)]
 struct Shared<T> {
