@@ -72,7 +72,7 @@ fn seeds() {
 
 #[test]
 fn the_same_seed_tells_the_same_story() {
-    for seed in 1_000_000..1_000_010 {
+    for seed in 1_000_000..1_000_004 {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
     assert_ne!(run(1).trace, run(2).trace);
