@@ -17,6 +17,7 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -47,9 +48,11 @@ mod limit;
 mod lock;
 mod many;
 pub mod node;
+mod observe;
 mod owner;
 mod progress;
 mod rwlock;
+mod semaphore;
 mod tenure;
 mod token;
 
@@ -69,6 +72,7 @@ pub use node::{Node, NodeState};
 pub use owner::Owner;
 pub use progress::Trouble;
 pub use rwlock::RwLock;
+pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
 
 /// The types of dates and decimals in a [`Value`].
