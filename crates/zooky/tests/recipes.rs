@@ -1,5 +1,6 @@
 //! The examples of `docs/recipes.md`, run; and the test that they are the same.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// The examples are written for a client of one's own, and lent one here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::needless_borrow)]
 
 mod common;
 
