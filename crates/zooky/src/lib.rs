@@ -48,6 +48,7 @@ mod limit;
 mod lock;
 mod many;
 pub mod node;
+mod observe;
 mod owner;
 mod progress;
 mod rwlock;
