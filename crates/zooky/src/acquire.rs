@@ -126,7 +126,7 @@ impl Recipe {
                 }
                 Ok(Settled::Held(guard)) => return Ok(guard),
                 Ok(_) => {
-                    tracing::warn!(path = %self.path, "the lock was lost before it was held; joining again")
+                    tracing::warn!(path = %self.path, "the lock was lost before it was held; joining again");
                 }
                 Err(fault) => return Err(fault),
             }
