@@ -17,7 +17,8 @@ const SLACK: Duration = Duration::from_millis(300);
 /// Longer than any test.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
-fn is_marker(name: &String) -> bool {
+fn is_marker(name: impl AsRef<str>) -> bool {
+    let name = name.as_ref();
     name.starts_with("zooky.") && name.ends_with(".delay")
 }
 
@@ -223,7 +224,7 @@ async fn a_deleted_holder_leaves_no_marker(hosts: String) {
         guard.lost().await;
         assert!(observer.count(&path, 1).await.iter().all(is_marker));
         if dropping {
-            drop(guard)
+            drop(guard);
         } else {
             guard.release().await.unwrap_err();
         }
