@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tracing::{Instrument, Span};
 use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
@@ -10,6 +11,7 @@ use crate::core::contender::OwnNode;
 use crate::core::dialect::{Mode, classify};
 use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
+use crate::observe::{self, Holding};
 use crate::tenure::{Flag, Tenure};
 use crate::{Error, FencingToken};
 
@@ -52,6 +54,7 @@ pub(crate) struct Held {
     /// Whose turn it is among the tasks of this process, if they share the node.
     seat: Option<Seat>,
     released: Flag,
+    holding: Holding,
     /// The guard that took this one's place when it was upgraded or downgraded.
     successor: OnceLock<Arc<Held>>,
 }
@@ -65,7 +68,10 @@ impl Guard {
     pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
         let token = FencingToken::new(tenure.czxid, count);
         let released = Flag::default();
-        Guard { held: Arc::new(Held { tenure, token, seat, released, successor: OnceLock::new() }) }
+        let mode = classify(tenure.name()).map_or(Mode::Exclusive, |what| what.mode);
+        let holding = Holding::begin(&tenure.recipe.path, mode, &tenure.node, token);
+        let successor = OnceLock::new();
+        Guard { held: Arc::new(Held { tenure, token, seat, released, holding, successor }) }
     }
 
     /// The lock's path.
@@ -90,7 +96,7 @@ impl Guard {
 
     /// Whether the lock is held, as of now: the clock is read at each call.
     pub fn state(&self) -> GuardState {
-        self.held.tenure.state()
+        self.held.state()
     }
 
     /// Whether the lock is not lost, as of now.
@@ -219,17 +225,23 @@ impl Guard {
     pub async fn release(self) -> Result<(), Error> {
         let held = self.held.clone();
         let lost = || Error::Lost { path: held.tenure.recipe.path.to_string() };
-        let was_lost = held.tenure.state() == GuardState::Lost;
+        let was_lost = held.state() == GuardState::Lost;
         match held.let_go() {
-            Some(tenure) if tenure.remove().await => Ok(()),
+            Some(tenure) if tenure.remove().instrument(releasing(&tenure)).await => Ok(()),
             None if !was_lost => Ok(()),
             _ => Err(lost()),
         }
     }
 
+    /// The lock was acquired in this span.
+    pub(crate) fn acquired_in(&self, span: &Span) {
+        self.held.holding.follows(span);
+    }
+
     /// Takes the node out, to be looked after by somebody else.
     pub(crate) fn into_tenure(self) -> Arc<Tenure> {
         self.held.released.raise();
+        self.held.holding.cancel();
         self.held.tenure.clone()
     }
 }
@@ -242,12 +254,26 @@ impl Drop for Guard {
     }
 }
 
+fn releasing(tenure: &Tenure) -> Span {
+    observe::releasing(&tenure.recipe.path, &tenure.node)
+}
+
 impl Held {
+    fn state(&self) -> GuardState {
+        let state = self.tenure.state();
+        if state == GuardState::Lost {
+            self.holding.lost();
+        }
+        state
+    }
+
     /// The holder lets go. The node, if it is now for the caller to remove.
     fn let_go(&self) -> Option<Arc<Tenure>> {
         if !self.released.raise() {
             return None;
         }
+        self.state();
+        self.holding.end();
         match &self.seat {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
@@ -259,7 +285,7 @@ impl Held {
             return;
         }
         tokio::select! {
-            () = self.tenure.lost() => {}
+            () = self.tenure.lost() => self.holding.lost(),
             () = self.released.wait() => {}
         }
     }

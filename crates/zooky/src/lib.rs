@@ -49,6 +49,7 @@ mod limit;
 mod lock;
 mod many;
 pub mod node;
+mod observe;
 mod owner;
 mod progress;
 mod rwlock;
