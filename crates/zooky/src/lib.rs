@@ -37,6 +37,7 @@ mod cleanup;
 mod client;
 mod core;
 mod deadlock;
+mod delay;
 mod election;
 mod error;
 mod foreign;
