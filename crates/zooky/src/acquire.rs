@@ -148,7 +148,7 @@ impl Recipe {
         }
     }
 
-    fn refused(&self, own: Kind, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
             Refusal::Foreign { child, kind } => {
@@ -348,7 +348,7 @@ impl Entry<'_> {
         match (self.core.node(), self.hold.take()) {
             (Some(node), Some(hold)) => {
                 self.may_exist = false;
-                Ok(Guard::new(self.recipe, self.session.clone(), hold, node))
+                Ok(Guard::new(self.recipe, self.role, self.session.clone(), hold, node))
             }
             // Granted without a node: the core never says so. To leave is the safe thing.
             _ => Err(SessionError::SessionLost.into()),

@@ -7,7 +7,7 @@ use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
 use crate::core::contender::OwnNode;
-use crate::core::dialect::{Mode, classify};
+use crate::core::dialect::{Mode, Role};
 use crate::handover::Seat;
 use crate::tenure::{Flag, Tenure};
 use crate::{Error, FencingToken};
@@ -57,8 +57,8 @@ pub(crate) struct Held {
 
 impl Guard {
     /// Granted by the server: a node of its own.
-    pub(crate) fn new(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Guard {
-        Guard::of(Tenure::begin(recipe, session, hold, node), 0, None)
+    pub(crate) fn new(recipe: &Recipe, role: Role, session: Session, hold: Hold, node: &OwnNode) -> Guard {
+        Guard::of(Tenure::begin(recipe, role, session, hold, node), 0, None)
     }
 
     pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
@@ -79,7 +79,7 @@ impl Guard {
 
     /// Whether the holder is alone or shares with other readers.
     pub fn mode(&self) -> Mode {
-        classify(self.held.tenure.name()).map_or(Mode::Exclusive, |what| what.mode)
+        self.held.tenure.role.mode()
     }
 
     /// The token to fence writes with; see [`FencingToken`].
@@ -181,10 +181,21 @@ impl Guard {
         }
     }
 
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// Takes the node out, to be looked after by somebody else.
     pub(crate) fn into_tenure(self) -> Arc<Tenure> {
         self.held.released.raise();
         self.held.tenure.clone()
+    }
+
+    /// This guard's place is taken by `next`.
+    pub(crate) fn succeeded_by(self, next: &Guard) {
+        // Nobody else sets it: a guard is consumed by what changes it.
+        let _ = self.held.successor.set(next.held.clone());
+        self.held.released.raise();
     }
 }
 
@@ -206,6 +217,14 @@ impl Held {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
         }
+    }
+
+    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
+        &self.tenure
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
     }
 
     async fn lost(&self) {

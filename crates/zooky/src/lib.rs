@@ -51,6 +51,7 @@ mod progress;
 mod rwlock;
 mod tenure;
 mod token;
+mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
@@ -68,6 +69,7 @@ pub use owner::Owner;
 pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use token::{FencingToken, ParseTokenError};
+pub use upgrade::Unchanged;
 
 /// The types of dates and decimals in a [`Value`].
 pub use {bigdecimal, jiff};

@@ -13,6 +13,7 @@ use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
+use crate::core::dialect::Role;
 use crate::core::message;
 use crate::guard::GuardState;
 
@@ -23,6 +24,7 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Tenure {
     pub(crate) recipe: Recipe,
+    pub(crate) role: Role,
     /// The node's path.
     pub(crate) node: String,
     /// Of the contender's first node: what its tokens begin with.
@@ -70,9 +72,16 @@ impl Flag {
 
 impl Tenure {
     /// Begins: from now on the node is minded, until [`end`](Tenure::end).
-    pub(crate) fn begin(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Arc<Tenure> {
+    pub(crate) fn begin(
+        recipe: &Recipe,
+        role: Role,
+        session: Session,
+        hold: Hold,
+        node: &OwnNode,
+    ) -> Arc<Tenure> {
         let tenure = Arc::new(Tenure {
             recipe: recipe.clone(),
+            role,
             node: format!("{}/{}", recipe.path, node.name),
             czxid: node.czxid,
             session,
@@ -126,6 +135,13 @@ impl Tenure {
         }
     }
 
+    /// What was to end it came to nothing: it is minded again.
+    pub(crate) fn mind_again(self: &Arc<Tenure>) {
+        if self.ended.swap(false, Ordering::AcqRel) {
+            self.mind(Duration::ZERO);
+        }
+    }
+
     fn mind(self: &Arc<Tenure>, after: Duration) {
         let minding = mind_own_node(self.clone(), after);
         *self.minder() = Some(self.recipe.client.runtime().spawn(minding).abort_handle());
@@ -168,6 +184,11 @@ impl Tenure {
                 }
             }
         });
+    }
+
+    /// It was seen that somebody has removed it.
+    pub(crate) fn gone(&self) {
+        self.mark_removed(false);
     }
 
     fn mark_removed(&self, revoked: bool) {

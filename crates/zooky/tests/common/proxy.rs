@@ -17,6 +17,7 @@ pub mod op {
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const SET_WATCHES: i32 = 101;
 }
