@@ -1,8 +1,10 @@
 //! Carries out what `core/contender.rs` decides, on one session, and cleans up after those who leave.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
+use tracing::Instrument;
+use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
@@ -13,6 +15,7 @@ use crate::guard::Guard;
 use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
+use crate::observe;
 use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
@@ -63,7 +66,7 @@ impl WaitingFor {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
     }
@@ -113,7 +116,9 @@ impl Recipe {
                 Err(fault) => return Err(fault),
             };
             let entry = self.enter(session, role);
-            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
+            let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
+            let wait = pin!(entry.wait(waiting));
+            match deadlock::unless_stuck(self, prefix, wait).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
@@ -163,11 +168,11 @@ impl Recipe {
 
 /// 128 random bits. The operating system's source fails only where nothing works any more; then a
 /// number nobody else has on this machine must do.
-fn unique() -> u128 {
+pub(crate) fn unique() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_be_bytes(bytes),
-        Err(_) => u128::from(std::process::id()) << 64 | zooky_client::BootInstant::now().as_nanos() as u128,
+        Err(_) => u128::from(std::process::id()) << 64 | BootInstant::now().as_nanos() as u128,
     }
 }
 
@@ -185,14 +190,29 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
+        let mut woken = None;
         let mut action = self.core.start();
         loop {
             if let Some(progress) = &self.recipe.progress {
                 progress.set_created(self.core.node().is_some());
             }
             action = match action {
-                Action::Watch(child) => self.watch(&child, waiting).await?,
-                Action::Grant => return self.grant(),
+                Action::Watch(child) => {
+                    if woken.is_none() {
+                        observe::waits(self.role.mode());
+                    }
+                    let span = observe::waiting(&self.recipe.path, &child);
+                    let next = self.watch(&child, waiting).instrument(span).await?;
+                    woken = Some(BootInstant::now());
+                    next
+                }
+                Action::Grant => {
+                    let guard = self.grant();
+                    if let (Ok(_), Some(woken)) = (&guard, woken) {
+                        observe::handed_over(self.role.mode(), woken);
+                    }
+                    return guard;
+                }
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
@@ -339,7 +359,7 @@ impl Entry<'_> {
         Ok(self.core.blocker_changed())
     }
 
-    fn grant(mut self) -> Result<Guard, Error> {
+    fn grant(&mut self) -> Result<Guard, Error> {
         // The clock is read once more: what the server granted to a session that is past its
         // deadline is no lock.
         if self.session.state() == State::Lost {

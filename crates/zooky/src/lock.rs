@@ -9,6 +9,7 @@ use crate::core::dialect::Role;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
+use crate::observe;
 use crate::{Client, Error, Owner};
 
 /// An exclusive lock on a path, first come first served.
@@ -57,6 +58,9 @@ macro_rules! settings {
             Ok(self)
         }
 
+        $crate::lock::settings!(but_dialect);
+    };
+    (but_dialect) => {
         /// With other metadata for those who ask who holds the lock. The default is
         /// [`Owner::this_process`].
         #[must_use]
@@ -193,5 +197,7 @@ pub(crate) async fn within(recipe: &Recipe, role: Role, timeout: Duration) -> Re
         return result;
     }
     let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));
-    Err(Error::Timeout { path, waited: begun.elapsed(), holder })
+    let timeout = Error::Timeout { path, waited: begun.elapsed(), holder };
+    observe::failure(&timeout);
+    Err(timeout)
 }

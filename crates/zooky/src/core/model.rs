@@ -152,7 +152,7 @@ impl World {
                 after.push(next);
             }
             (Phase::Raises(core, token), _) => after.extend(next.raise(i, core, token)),
-            (Phase::Swaps(core, token, keeper), _) => after.push(next.swap(i, core, token, keeper)),
+            (Phase::Swaps(core, token, keeper), _) => after.push(next.swap(i, core, token, keeper.as_ref())),
             (Phase::Withdraws(core, token), _) => {
                 let reader = next.reader_of(&core);
                 core.mark().into_iter().for_each(|mark| next.delete(mark));
@@ -215,14 +215,14 @@ impl World {
     }
 
     /// The transaction arrives.
-    fn swap(mut self, i: usize, core: Upgrade, token: Token, keeper: Option<String>) -> World {
+    fn swap(mut self, i: usize, core: Upgrade, token: Token, keeper: Option<&String>) -> World {
         let mark = core.mark().unwrap().to_owned();
-        let kept = keeper.as_ref().is_none_or(|keeper| self.nodes.contains_key(keeper));
+        let kept = keeper.is_none_or(|keeper| self.nodes.contains_key(keeper));
         if !kept {
             self.clients[i].phase = Phase::Raises(core, token);
             return self;
         }
-        let keeper_czxid = self.nodes[keeper.as_ref().unwrap_or(&mark)];
+        let keeper_czxid = self.nodes[keeper.unwrap_or(&mark)];
         let reader = self.reader_of(&core);
         let target = counterpart(&reader).unwrap();
         self.delete(&reader);

@@ -84,6 +84,18 @@ pub(crate) fn token_of_swapped(czxid: i64, count: u64, keeper_czxid: Option<i64>
     }
 }
 
+/// Whom the upgrader with this mark waits for, if `name` is one: the other readers that hold the lock, and nobody
+/// who queues before the mark.
+pub(crate) fn upgrader_waits_for<'a>(queue: &'a Queue, name: &str) -> Option<Vec<&'a Place>> {
+    let id = unique(name);
+    let reads = |place: &&Place| place.what.mode == Mode::Shared;
+    let own = |place: &&Place| place.name != name && unique(&place.name) == id;
+    id?;
+    queue.places().iter().find(|place| reads(place) && own(place))?;
+    let holders = queue.places().iter().take_while(reads);
+    Some(holders.filter(|place| !own(place)).collect())
+}
+
 /// A reader that means to become the writer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Upgrade {
@@ -199,8 +211,13 @@ mod tests {
             let mut children = vec![before.clone(), own.clone(), after.clone(), queued.clone(), waiting];
             assert_eq!(upgrade.listed(&children), Step::Mark);
             upgrade.marked(mark.clone());
-            children.push(mark);
+            children.push(mark.clone());
             assert_eq!(upgrade.listed(&children), Step::Wait(after.clone()));
+            let queue = Queue::of_any(&children);
+            let names = |waits: Vec<&Place>| waits.into_iter().map(|place| place.name.clone()).collect();
+            let waits: Option<Vec<String>> = upgrader_waits_for(&queue, &mark).map(names);
+            assert_eq!(waits, Some(vec![before.clone(), after.clone()]));
+            assert_eq!(upgrader_waits_for(&queue, &queued), None);
             children.retain(|child| *child != after);
             assert_eq!(upgrade.listed(&children), Step::Wait(before.clone()));
             children.retain(|child| *child != before);
