@@ -34,6 +34,9 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
     let seed = getrandom::u64().map_err(|error| local(error.to_string()))?;
     let timer = BootTimer::new().map_err(|error| local(format!("no timer on CLOCK_BOOTTIME: {error}")))?;
     let start = BootInstant::now();
+    if config.auth.iter().any(|(scheme, _)| is_sasl(scheme)) {
+        return Err(ConnectError::SaslUnsupported);
+    }
     if let Some(tls) = &config.tls {
         for server in &config.servers.servers {
             tls.name_for(&server.host)?;
@@ -86,6 +89,11 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
     let (id, timeout) = opened?;
     unless_dropped.keep();
     Ok((shared, id, timeout))
+}
+
+/// SASL is a dialogue, and no identity that could be handed in.
+pub(crate) fn is_sasl(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("sasl")
 }
 
 /// Closes a session that nobody got.
@@ -344,6 +352,7 @@ impl Driver {
                 if let Some(opened) = self.opened.take() {
                     let _ = opened.send(Err(match self.core.end() {
                         Some(Error::AuthFailed) => ConnectError::AuthFailed,
+                        Some(Error::AuthRequired) => ConnectError::AuthRequired,
                         _ => ConnectError::Lost,
                     }));
                 }

@@ -10,6 +10,7 @@ use zooky_wire::{
 };
 
 use crate::core::{Answer, Ask, Target};
+use crate::driver::is_sasl;
 use crate::error::Error;
 use crate::pending::{Children, Convert, Created, Pending};
 use crate::session::Session;
@@ -246,8 +247,11 @@ impl Session {
     /// Adds an identity, on this connection and all later ones.
     ///
     /// # Errors
-    /// [`Error::AuthFailed`], and the session is then over.
+    /// [`Error::AuthFailed`], and the session is then over; [`Error::SaslUnsupported`] for SASL, and nothing is sent.
     pub fn auth(&self, scheme: &str, credentials: &[u8]) -> Pending<()> {
+        if is_sasl(scheme) {
+            return Pending::failed(Error::SaslUnsupported);
+        }
         let request = Request::Auth { kind: 0, scheme: scheme.to_owned(), auth: credentials.to_vec() };
         self.send(request, None, |answer, _| answer.map(|_| ()))
     }

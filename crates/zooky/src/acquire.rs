@@ -1,17 +1,22 @@
 //! Carries out what `core/contender.rs` decides, on one session, and cleans up after those who leave.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
+use tracing::Instrument;
+use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
 use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::deadlock;
+use crate::delay::{LockDelay, Settled};
 use crate::guard::Guard;
+use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
+use crate::observe;
 use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
@@ -42,13 +47,16 @@ pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
     pub(crate) dialect: Written,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// The tasks of this process share one contender.
+    pub(crate) local: Option<Local>,
     pub(crate) progress: Option<Arc<Progress>>,
     /// Where deadlocks are looked for, if they are to be refused.
     pub(crate) deadlocks_below: Option<Arc<str>>,
+    pub(crate) delay: Option<LockDelay>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -56,13 +64,17 @@ pub(crate) struct Recipe {
 pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
 
 impl WaitingFor {
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
+    pub(crate) fn peek(&self) -> Option<Contender> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
@@ -83,17 +95,19 @@ impl Recipe {
             client: client.clone(),
             path: path.into(),
             dialect: Written::Kazoo,
-            owner: Owner::this_process(),
+            owner: Owner::this_process().into(),
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            local: None,
             progress: None,
             deadlocks_below: None,
+            delay: None,
         })
     }
 
-    /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
+    /// Waits for ever, over as many sessions as it takes, with a contender of its own.
+    pub(crate) async fn acquire_alone(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
@@ -105,26 +119,45 @@ impl Recipe {
                 Err(fault) => return Err(fault),
             };
             let entry = self.enter(session, role);
-            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
+            let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
+            let wait = pin!(entry.wait(waiting));
+            let granted = deadlock::unless_stuck(self, prefix, wait).await;
+            match self.settle(granted, true).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
-                other => return other,
+                Ok(Settled::Held(guard)) => return Ok(guard),
+                Ok(_) => {
+                    tracing::warn!(path = %self.path, "the lock was lost before it was held; joining again");
+                }
+                Err(fault) => return Err(fault),
             }
+        }
+    }
+
+    /// What is granted is held once the lock-delay, if there is one, is settled.
+    async fn settle(&self, granted: Result<Guard, Error>, wait: bool) -> Result<Settled, Error> {
+        match &self.delay {
+            Some(delay) => delay.settle(self, granted?, wait).await,
+            None => granted.map(Settled::Held),
         }
     }
 
     /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
     /// told who, at the price of one more read.
-    pub(crate) async fn try_acquire(
+    pub(crate) async fn try_alone(
         &self,
         role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, role).try_once(report).await
+        let Some(guard) = self.enter(session, role).try_once(report).await? else { return Ok(None) };
+        Ok(match self.settle(Ok(guard), false).await? {
+            Settled::Held(guard) => Some(guard),
+            Settled::NotYet | Settled::Lost => None,
+        })
     }
 
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
@@ -140,7 +173,7 @@ impl Recipe {
         }
     }
 
-    fn refused(&self, own: Kind, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
             Refusal::Foreign { child, kind } => {
@@ -155,11 +188,11 @@ impl Recipe {
 
 /// 128 random bits. The operating system's source fails only where nothing works any more; then a
 /// number nobody else has on this machine must do.
-fn unique() -> u128 {
+pub(crate) fn unique() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_be_bytes(bytes),
-        Err(_) => u128::from(std::process::id()) << 64 | zooky_client::BootInstant::now().as_nanos() as u128,
+        Err(_) => u128::from(std::process::id()) << 64 | BootInstant::now().as_nanos() as u128,
     }
 }
 
@@ -177,14 +210,29 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
+        let mut woken = None;
         let mut action = self.core.start();
         loop {
             if let Some(progress) = &self.recipe.progress {
                 progress.set_created(self.core.node().is_some());
             }
             action = match action {
-                Action::Watch(child) => self.watch(&child, waiting).await?,
-                Action::Grant => return self.grant(),
+                Action::Watch(child) => {
+                    if woken.is_none() {
+                        observe::waits(self.role.mode());
+                    }
+                    let span = observe::waiting(&self.recipe.path, &child);
+                    let next = self.watch(&child, waiting).instrument(span).await?;
+                    woken = Some(BootInstant::now());
+                    next
+                }
+                Action::Grant => {
+                    let guard = self.grant();
+                    if let (Ok(_), Some(woken)) = (&guard, woken) {
+                        observe::handed_over(self.role.mode(), woken);
+                    }
+                    return guard;
+                }
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
@@ -331,7 +379,7 @@ impl Entry<'_> {
         Ok(self.core.blocker_changed())
     }
 
-    fn grant(mut self) -> Result<Guard, Error> {
+    fn grant(&mut self) -> Result<Guard, Error> {
         // The clock is read once more: what the server granted to a session that is past its
         // deadline is no lock.
         if self.session.state() == State::Lost {

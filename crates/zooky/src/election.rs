@@ -6,6 +6,7 @@ use zooky_client::BootInstant;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::{Guard, GuardState};
 use crate::head::Head;
 use crate::inspect::{self, Contender};
@@ -54,11 +55,12 @@ impl Election {
     }
 
     settings!();
+    lock_delay!();
 
     /// Stands under this name: the owner's [id](Owner::with_id), which [`Contender::identifier`] shows.
     #[must_use]
     pub fn identifier(mut self, identifier: impl Into<String>) -> Election {
-        self.recipe.owner = self.recipe.owner.with_id(identifier);
+        self.recipe.owner = (*self.recipe.owner).clone().with_id(identifier).into();
         self
     }
 

@@ -6,8 +6,11 @@ use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
+use crate::observe;
 use crate::{Client, Error, Owner};
 
 /// An exclusive lock on a path, first come first served.
@@ -56,11 +59,14 @@ macro_rules! settings {
             Ok(self)
         }
 
+        $crate::lock::settings!(but_dialect);
+    };
+    (but_dialect) => {
         /// With other metadata for those who ask who holds the lock. The default is
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some());
+            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some()).into();
             self
         }
 
@@ -79,7 +85,7 @@ macro_rules! settings {
             let mut changed = self.refuse_deadlock_below(&directory);
             if !refuse {
                 changed.recipe.deadlocks_below = None;
-                changed.recipe.owner = changed.recipe.owner.refusable(false);
+                changed.recipe.owner = (*changed.recipe.owner).clone().refusable(false).into();
             }
             changed
         }
@@ -88,7 +94,7 @@ macro_rules! settings {
         #[must_use]
         pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
             self.recipe.deadlocks_below = Some(root.into());
-            self.recipe.owner = self.recipe.owner.refusable(true);
+            self.recipe.owner = (*self.recipe.owner).clone().refusable(true).into();
             self
         }
 
@@ -136,6 +142,15 @@ impl Lock {
     }
 
     settings!();
+    lock_delay!();
+
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
 
     /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
     /// of the queue with a new session.
@@ -184,5 +199,7 @@ pub(crate) async fn within(recipe: &Recipe, role: Role, timeout: Duration) -> Re
         return result;
     }
     let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));
-    Err(Error::Timeout { path, waited: begun.elapsed(), holder })
+    let timeout = Error::Timeout { path, waited: begun.elapsed(), holder };
+    observe::failure(&timeout);
+    Err(timeout)
 }
