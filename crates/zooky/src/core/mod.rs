@@ -10,5 +10,6 @@ pub(crate) mod leases;
 pub(crate) mod message;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod tenancy;
 pub(crate) mod value;
 pub(crate) mod waits;
