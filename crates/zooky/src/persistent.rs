@@ -486,7 +486,7 @@ async fn release(shared: Arc<Tenancy>) -> Result<(), Error> {
             // Somebody asked for it, or took it back.
             Err(SessionError::BadVersion { .. }) => match look(&session, &shared.node).await {
                 Ok((data, stat)) if shared.is_ours(&data) => {
-                    shared.version.store(stat.version, Ordering::Release)
+                    shared.version.store(stat.version, Ordering::Release);
                 }
                 Ok(_) => return lost(),
                 Err(_) => {}
