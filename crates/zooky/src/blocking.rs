@@ -16,6 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod node;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use zooky_client::{BootInstant, SessionConfig};
 
 use crate::{Error, FencingToken, GuardState, Owner};
+
+pub use node::Node;
 
 /// How long the last handle of a client waits, when it is dropped, for its session to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
