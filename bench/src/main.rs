@@ -9,6 +9,7 @@ mod bars;
 mod child;
 mod disk;
 mod failure;
+mod hostile;
 mod interrupt;
 mod machine;
 mod peers;
@@ -29,6 +30,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(version, about = "zooky beside its peers", args_conflicts_with_subcommands = true)]
@@ -49,6 +51,27 @@ enum Verb {
         /// The server [default: Apache ZooKeeper, or redis for redis]
         #[arg(long, value_enum)]
         server: Option<ServerKind>,
+    },
+    /// Measure a good client in quiet and beside two dozen hostile ones
+    Hostile {
+        /// Only see that it works; the figures mean nothing
+        #[arg(long)]
+        quick: bool,
+        /// Only the attackers of one kind: slow, oversized, malformed, 'watch bomb', 'unread replies', flood
+        #[arg(long)]
+        only: Option<String>,
+        /// Where the server keeps its data [default: target]
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Attack a server, as two dozen hostile clients (started by a run)
+    #[command(hide = true)]
+    Crowd {
+        addr: SocketAddr,
+        /// For so long
+        milliseconds: u64,
+        /// Only those of one kind
+        only: Option<String>,
     },
     /// Take orders from standard input, as one of the clients (started by a run)
     #[command(hide = true)]
@@ -102,6 +125,10 @@ fn main() -> ExitCode {
     let done = match cli.verb {
         None => measure(&cli.measure),
         Some(Verb::Trace { peer, server }) => trace(peer, server),
+        Some(Verb::Hostile { quick, only, data }) => hostile(quick, only, data.as_deref()),
+        Some(Verb::Crowd { addr, milliseconds, only }) => {
+            print(&hostile::serve_crowd(addr, Duration::from_millis(milliseconds), only.as_deref()))
+        }
         Some(Verb::Peer { kind, runtime }) => peers::serve(kind, runtime),
         Some(Verb::Server { listen, data_dir }) => servers::serve(listen, &data_dir),
     };
@@ -153,6 +180,15 @@ fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
         trace.lines(),
         trace.summary()
     ))
+}
+
+fn hostile(quick: bool, only: Option<String>, data: Option<&Path>) -> Result<(), Failure> {
+    interrupt::listen()?;
+    let data = data_directory(data)?;
+    let (rounds, slice) = if quick { (1, 500) } else { (7, 4_000) };
+    let plan = hostile::Plan { rounds, slice: Duration::from_millis(slice), only };
+    let when = format!("{}: {}", machine::today(), machine::facts(data.path()));
+    print(&hostile::measure(&plan, data.path(), &when)?)
 }
 
 fn part(workload: Workload) -> Part {

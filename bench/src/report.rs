@@ -163,7 +163,7 @@ fn figure(results: &Results, workload: Workload, pair: Pair, metric: Metric) -> 
 }
 
 /// Whole numbers, and a decimal where they are small.
-fn digits(spread: Spread) -> String {
+pub(crate) fn digits(spread: Spread) -> String {
     let (median, min, max) = (whole(spread.median), whole(spread.min), whole(spread.max));
     format!("{median} ({min}–{max})")
 }
@@ -189,7 +189,7 @@ fn whole(value: f64) -> String {
 }
 
 /// A table under its heading; nothing if it has no rows.
-fn table(title: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(title: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -4,7 +4,7 @@
 mod floor;
 mod on_tokio;
 mod redis;
-mod wire;
+pub(crate) mod wire;
 mod zookeeper_client;
 mod zooky;
 
