@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use zooky_testkit::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack};
+use zooky_testkit::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack, eventually, four_letter};
 use zooky_wire::{CreateMode, Request};
 
 /// What the good client's p99 may be under attack, as a multiple of its quiet one.
@@ -66,7 +66,11 @@ pub(crate) fn measure(plan: &Plan, data: &Path, when: &str) -> Result<String, Fa
         round.attacked_mib = resident_mib(pid)?;
         round.share = crowd.end()?;
         rounds.push(round);
-        // What the attack has left behind is cleared away before the next quiet slice.
+        // What the attack has left behind ends before the next quiet slice.
+        eventually(Duration::from_secs(60), "the attackers' sessions to end", || {
+            let mntr = four_letter(addr, "mntr").ok()?;
+            mntr.contains("zk_global_sessions\t0\n").then_some(())
+        });
         std::thread::sleep(LEAD);
     }
     Ok(report(&rounds, when))
@@ -150,8 +154,8 @@ fn report(rounds: &[Round], when: &str) -> String {
         })
     };
     let at = |seen: &[f64], percent| percentile(seen, percent).unwrap_or(f64::NAN);
-    let kinds: [(&str, fn(&Seen) -> &Vec<f64>); 2] =
-        [("writes", |seen| &seen.writes), ("reads", |seen| &seen.reads)];
+    let writes: fn(&Seen) -> &Vec<f64> = |seen| &seen.writes;
+    let kinds = [("writes", writes), ("reads", |seen| &seen.reads)];
     let mut rows = Vec::new();
     for (name, of) in kinds {
         let ratio = spread(&|r| at(of(&r.attacked), 99.0) / at(of(&r.quiet), 99.0));

@@ -46,6 +46,10 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 /// How long those connections are served in one turn that had more to ask than their share at an earlier one; one
 /// portion is served in any case.
 const BACKLOG: Duration = Duration::from_micros(500);
+/// The same while there are others, who are to wait for no more than that.
+const BACKLOG_BESIDE: Duration = Duration::from_micros(100);
+/// For so long after it was served a connection counts as one of those others, in milliseconds.
+const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
 const READ_BYTES: usize = 64 << 10;
 /// So many bytes in the batch that waits for the disk, and no more requests are read.
@@ -80,6 +84,8 @@ pub(crate) struct Run {
     backlog: VecDeque<usize>,
     /// Slots of connections with something to write.
     dirty: Vec<usize>,
+    /// When a connection without a backlog was served last, in `mono_ms`.
+    light_ms: u64,
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
     closings: VecDeque<(u64, u64)>,
@@ -123,6 +129,7 @@ impl Run {
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
             dirty: Vec::new(),
+            light_ms: 0,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
             received: 0,
@@ -156,6 +163,9 @@ impl Run {
             self.accept();
             self.read_ready()?;
             self.tick();
+            if !self.backlog.is_empty() {
+                self.syncer.note_waiting();
+            }
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
             self.release();

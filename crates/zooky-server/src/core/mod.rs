@@ -54,8 +54,9 @@ pub use replay::{ReplayError, RestoreError};
 pub use report::SessionReport;
 pub use stats::Stats;
 
-/// How many watches of connections that are gone one step clears away.
-const BURIED: usize = 128;
+/// How many watches of connections that are gone one step clears away: more than any step sets, so that they do not
+/// pile up.
+const BURIED: usize = 2 * ops::set_watches::PORTION;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

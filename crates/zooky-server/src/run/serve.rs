@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{BACKLOG, LINGER_MS, Run};
+use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Input};
 use crate::error::ServerError;
 use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
@@ -62,8 +62,12 @@ impl Run {
                 return Ok(());
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            self.serve_slot(slot);
+            if self.serve_slot(slot) {
+                self.light_ms = self.now.mono_ms;
+            }
         }
+        let beside = self.now.mono_ms - self.light_ms <= BESIDE_MS;
+        let limit = if beside { BACKLOG_BESIDE } else { BACKLOG };
         let begin = Instant::now();
         while let Some(slot) = self.backlog.pop_front() {
             if self.holds_reads()? {
@@ -71,7 +75,7 @@ impl Run {
                 return Ok(());
             }
             self.serve_slot(slot);
-            if begin.elapsed() >= BACKLOG {
+            if begin.elapsed() >= limit {
                 break;
             }
         }
@@ -89,12 +93,14 @@ impl Run {
         Ok(self.reads_held)
     }
 
-    fn serve_slot(&mut self, slot: usize) {
-        let Some(conn) = self.conns.at(slot) else { return };
+    /// Serves a connection. Whether it asked something, and all of it has been served.
+    fn serve_slot(&mut self, slot: usize) -> bool {
+        let Some(conn) = self.conns.at(slot) else { return false };
         conn.in_ready = false;
-        let key = conn.key;
+        let (key, before) = (conn.key, self.received);
         self.serve_conn(key);
         self.conns.measure(key);
+        self.received > before && self.conns.get(key).is_some_and(|conn| !conn.in_ready && !conn.paused)
     }
 
     /// Reads once and serves the frames that are there, for its share of the time.
@@ -112,6 +118,10 @@ impl Run {
                 if conn.is_behind(&self.config.limits) {
                     conn.paused = true;
                     return;
+                }
+                if conn.read_closed {
+                    // What it asks for ends with the connection.
+                    return self.ended(key);
                 }
                 self.step(Input::Continue { conn: ConnId(key) });
                 self.note_unfinished(key);
@@ -214,6 +224,8 @@ impl Run {
             ephemerals: stats.ephemerals,
             data_bytes: stats.approximate_data_size,
             tree_bytes: stats.tree_bytes,
+            watch_bytes: stats.watch_bytes,
+            buffer_bytes: self.conns.buffer_bytes(),
             connections: self.conns.len(),
             refused: self.doors.refused,
             held: self.held.len(),

@@ -37,6 +37,8 @@ pub(super) struct Attacker {
     long: Vec<u8>,
     /// What it does next, counted over all of its connections.
     step: u64,
+    /// How often something has come in on the newest connection.
+    heard: usize,
     ended: usize,
 }
 
@@ -50,6 +52,7 @@ impl Attacker {
             sent: 0,
             long: Vec::new(),
             step: 0,
+            heard: 0,
             ended: 0,
         };
         new.long = match (new.name(), new.variant()) {
@@ -59,7 +62,7 @@ impl Attacker {
                 Packet::request(7, op::EXISTS).bytes(&vec![b'x'; LONGEST - 64]).byte(0).framed()
             }
             ("watch bomb", 2) => packets::watch_bomb("/w"),
-            ("watch bomb", 3) => packets::watch_bomb(&format!("/{}", "w".repeat(4_000))),
+            ("watch bomb", 3) => packets::watch_bomb("/x"),
             ("unread replies", _) => packets::create(LARGE, &vec![b'x'; 1_000_000]),
             _ => Vec::new(),
         };
@@ -101,7 +104,7 @@ impl Attacker {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         self.conns.push(stream);
-        (self.output, self.sent) = (Vec::new(), 0);
+        (self.output, self.sent, self.heard) = (Vec::new(), 0, 0);
         Ok(())
     }
 
@@ -124,7 +127,10 @@ impl Attacker {
         let mut bytes = [0; 4_096];
         match self.conns.last_mut().map_or(Ok(1), |stream| stream.read(&mut bytes)) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.heard += 1;
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
@@ -188,8 +194,10 @@ impl Attacker {
             let path = || format!("/{}{}", self.step, "w".repeat(4_000));
             let bytes = match (self.variant(), self.output.is_empty()) {
                 (2.., true) => [packets::hello(), self.long.clone()].concat(),
-                // It has set its watches; on a new connection it may do so again.
-                (2.., false) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                // It has asked for its watches; on a new connection it may do so again. One of them waits for the answer.
+                (2, false) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                (3, false) if self.heard < 2 => return self.swallow(),
+                (_, false) if self.variant() == 3 => return Err(io::ErrorKind::ConnectionAborted.into()),
                 (_, true) => packets::hello(),
                 (0, _) => packets::read(op::EXISTS, &path(), true),
                 _ => packets::add_watch(&path()),
