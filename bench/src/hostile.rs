@@ -172,7 +172,7 @@ fn report(rounds: &[Round], when: &str) -> String {
     }
     let heads =
         ["good client's", "p50 quiet", "p50 attacked", "p99 quiet", "p99 attacked", "p99 ratio", "at most"];
-    let mut text = format!("# Hostile clients\n\n`zooky-bench hostile`, {when}.\n\n");
+    let mut text = format!("# A good client beside hostile ones\n\n{when}.\n\n");
     text += &format!(
         "A good client makes, reads and deletes an ephemeral, one request at a time, in quiet and beside\n\
          {HOSTILE_CLIENTS} hostile clients, alternately, in {} rounds. Those are four each of: slow ones, oversized and\n\
@@ -181,7 +181,7 @@ fn report(rounds: &[Round], when: &str) -> String {
         rounds.len(),
         spread(&|r| r.share).median,
     );
-    text += &table("A good client's latency", &heads, &rows);
+    text += &table("Its latency", &heads, &rows);
     text += &format!(
         "\nThe server's resident memory: {} MiB quiet, {} MiB under attack.\n",
         digits(spread(&|r| r.quiet_mib)),

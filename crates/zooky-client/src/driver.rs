@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::boottime::{BootInstant, BootTimer};
 use crate::config::SessionConfig;
-use crate::core::{Core, Output, Settings, Watcher};
+use crate::core::{Core, Output, Settings};
 use crate::error::{ConnectError, Error};
 use crate::link::Stream;
 use crate::pending::ReplySender;
@@ -27,12 +27,6 @@ use crate::tls::TlsConfig;
 type Outputs = Vec<Output<ReplySender, WatchSender>>;
 type Opened = Result<(i64, Duration), ConnectError>;
 
-impl Watcher for WatchSender {
-    fn is_gone(&self) -> bool {
-        self.is_closed()
-    }
-}
-
 /// Starts a session's task and waits until the session is open.
 pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Duration), ConnectError> {
     let local = |why: String| ConnectError::Local { why };
@@ -40,6 +34,9 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
     let seed = getrandom::u64().map_err(|error| local(error.to_string()))?;
     let timer = BootTimer::new().map_err(|error| local(format!("no timer on CLOCK_BOOTTIME: {error}")))?;
     let start = BootInstant::now();
+    if config.auth.iter().any(|(scheme, _)| is_sasl(scheme)) {
+        return Err(ConnectError::SaslUnsupported);
+    }
     if let Some(tls) = &config.tls {
         for server in &config.servers.servers {
             tls.name_for(&server.host)?;
@@ -92,6 +89,11 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
     let (id, timeout) = opened?;
     unless_dropped.keep();
     Ok((shared, id, timeout))
+}
+
+/// SASL is a dialogue, and no identity that could be handed in.
+pub(crate) fn is_sasl(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("sasl")
 }
 
 /// Closes a session that nobody got.
@@ -173,6 +175,12 @@ impl Driver {
             }
         }
         self.asks = asks;
+        if !drained.forgotten.is_empty() {
+            let now = BootInstant::now();
+            for (path, target) in drained.forgotten {
+                self.core.forget(now, &path, target);
+            }
+        }
         if let Some(closers) = drained.close {
             self.closers.extend(closers);
             self.core.close(BootInstant::now(), &mut self.outputs);
@@ -294,7 +302,7 @@ impl Driver {
             match output {
                 // Whoever does not wait any more does not care.
                 Output::Reply(reply, result) => drop(reply.send(result)),
-                Output::Event(watcher, event) => drop(watcher.send(event)),
+                Output::Event(watcher, event) => watcher.send(event),
                 Output::State(state) => self.tell(state),
                 Output::Connect { server, within } => {
                     self.server = server;
@@ -344,6 +352,7 @@ impl Driver {
                 if let Some(opened) = self.opened.take() {
                     let _ = opened.send(Err(match self.core.end() {
                         Some(Error::AuthFailed) => ConnectError::AuthFailed,
+                        Some(Error::AuthRequired) => ConnectError::AuthRequired,
                         _ => ConnectError::Lost,
                     }));
                 }

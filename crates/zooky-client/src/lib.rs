@@ -30,6 +30,9 @@ mod core;
 mod driver;
 mod error;
 mod link;
+/// The simulator builds these same sources on a machine of its own (`crates/zooky-sim`); it stands in for tokio, too.
+#[cfg(not(feature = "simulated"))]
+mod machine;
 mod pending;
 mod requests;
 mod servers;
@@ -38,6 +41,9 @@ mod shared;
 mod tls;
 mod watch;
 
+#[cfg(feature = "simulated")]
+use tokio::machine;
+
 pub use boottime::BootInstant;
 pub use config::SessionConfig;
 pub use error::{ConnectError, Error};
@@ -45,7 +51,7 @@ pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};
 pub use session::{Flight, Hold, Session, State, StateWatch};
 pub use tls::{TlsConfig, TlsError};
-pub use watch::{Watch, WatchEvent};
+pub use watch::{TreeSink, TreeWatch, Watch, WatchEvent};
 pub use zooky_wire::{
     Acl, ClientInfo, Create, CreateKind, CreateMode, ErrorCode, EventType, MultiOp, MultiResult, PathError,
     Stat, perms, validate_path,

@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -81,6 +81,17 @@ pub(crate) fn sweep() {
         if !Path::new("/proc").join(owner).exists() {
             remove(chain);
         }
+    }
+}
+
+/// Resets every TCP connection to the listener at `address`.
+pub(crate) fn reset(address: SocketAddr) {
+    let filter =
+        ["dst", &address.ip().to_string(), "dport", "=", &address.port().to_string()].map(String::from);
+    match Command::new(tool("ss")).args(["-K", "-t", "-n", "state", "established"]).args(filter).output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => refuse(&String::from_utf8_lossy(&output.stderr)),
+        Err(error) => refuse(&error.to_string()),
     }
 }
 

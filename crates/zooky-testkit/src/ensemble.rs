@@ -26,6 +26,7 @@ pub struct Ensemble {
     ports: Vec<Ports>,
     cut: Option<Cut>,
     cut_off: Vec<usize>,
+    clients_cut_off: Vec<usize>,
 }
 
 /// How an [`Ensemble`] is to run; made by [`Ensemble::builder`].
@@ -120,7 +121,36 @@ impl Ensemble {
         if !self.cut_off.contains(&index) {
             self.cut_off.push(index);
         }
+        self.apply_cuts();
+    }
+
+    /// Cuts the links between one member and all clients, these tests included; packets vanish silently. The
+    /// members still reach each other.
+    ///
+    /// # Panics
+    /// When iptables cannot be used.
+    pub fn cut_off_clients(&mut self, index: usize) {
+        if !self.clients_cut_off.contains(&index) {
+            self.clients_cut_off.push(index);
+        }
+        self.apply_cuts();
+    }
+
+    /// Resets every connection of clients to one member: both ends learn it at once.
+    ///
+    /// # Panics
+    /// When `ss` cannot do so.
+    pub fn reset_clients(&self, index: usize) {
+        let address = self.members[index].addr();
+        cut::reset(address);
+    }
+
+    fn apply_cuts(&mut self) {
         let mut listeners = Vec::new();
+        for &one in &self.clients_cut_off {
+            let address = self.members[one].addr();
+            listeners.push((client_address(one), address.port()));
+        }
         for &one in &self.cut_off {
             // What it opens, itself included (others call it back there), and what others open towards it.
             let own = (0..SIZE).map(|other| (one, other));
@@ -137,6 +167,7 @@ impl Ensemble {
     pub fn heal(&mut self) {
         self.cut = None;
         self.cut_off.clear();
+        self.clients_cut_off.clear();
     }
 
     #[track_caller]
@@ -150,7 +181,8 @@ impl Ensemble {
 
     /// The members in this mode, without those that do not run, are frozen or are cut off.
     fn find(&self, wanted: &str) -> Vec<usize> {
-        let reachable = |index: &usize| !self.cut_off.contains(index) && self.members[*index].can_run();
+        let cut_off = |index: &usize| self.cut_off.contains(index) || self.clients_cut_off.contains(index);
+        let reachable = |index: &usize| !cut_off(index) && self.members[*index].can_run();
         let has_mode = |index: &usize| mode(self.members[*index].addr()).as_deref() == Some(wanted);
         (0..SIZE).filter(reachable).filter(has_mode).collect()
     }
@@ -203,7 +235,8 @@ impl EnsembleBuilder {
         let ports: Vec<Ports> =
             (0..SIZE).map(|_| Ports { quorum: free_port(), election: free_port() }).collect();
         let members = (0..SIZE).map(|index| self.member_settings(index, &ports).prepare()).collect();
-        let mut ensemble = Ensemble { members, ports, cut: None, cut_off: Vec::new() };
+        let mut ensemble =
+            Ensemble { members, ports, cut: None, cut_off: Vec::new(), clients_cut_off: Vec::new() };
         // The last one joins a leader that is there. When all three start at once, it now and then elects itself
         // while the others elect without it, and notices only after `initLimit`.
         ensemble.members[..SIZE - 1].iter_mut().for_each(Apache::launch);
@@ -218,7 +251,7 @@ impl EnsembleBuilder {
 
     fn member_settings(&self, index: usize, ports: &[Ports]) -> ApacheBuilder {
         let mut member = self.member.clone();
-        member = member.tick_ms(self.tick_ms).address(Ipv4Addr::new(127, 0, 0, 11 + index as u8));
+        member = member.tick_ms(self.tick_ms).address(client_address(index));
         member = member.server_id(1 + index as u8);
         if let Some(directories) = &self.data_dirs {
             member = member.data_dir(&directories[index]);
@@ -238,6 +271,11 @@ impl EnsembleBuilder {
         }
         member
     }
+}
+
+/// The address at which member `index` takes clients.
+fn client_address(index: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, 11 + index as u8)
 }
 
 /// The address under which member `from` knows member `to`.

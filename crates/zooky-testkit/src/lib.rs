@@ -31,6 +31,7 @@ mod port;
 mod process;
 mod python;
 mod register;
+mod rng;
 mod talk;
 
 pub use apache::{Apache, ApacheBuilder};
@@ -43,6 +44,7 @@ pub use port::free_port;
 pub use process::ServerProcess;
 pub use python::{Script, python_venv};
 pub use register::{Entry, FencedRegister, Mode, Overlap, Record, RecordKind, Stale};
+pub use rng::Rng;
 pub use talk::Talk;
 
 /// The top of the source tree, where `.peers` is.

@@ -154,6 +154,12 @@ impl FencedRegister {
         self.with(|shared| shared.state.history.clone())
     }
 
+    /// Runs `action` while nobody is at the register: a process that is frozen by it does not keep others away
+    /// from the file.
+    pub fn undisturbed<T>(&self, action: impl FnOnce() -> T) -> T {
+        self.with(|_| action())
+    }
+
     /// Runs `action` alone, on the newest state of the file.
     fn with<T>(&self, action: impl FnOnce(&mut Shared) -> T) -> T {
         let mut shared = lock(&self.shared);

@@ -9,10 +9,15 @@ const ARGS: &str = "ZOOKY_TEST_CHILD";
 
 /// Runs the test `name` of this binary in a process of its own, with arguments for [`args`].
 pub fn spawn(name: &str, args: &[&str]) -> Talk {
+    Talk::start(command(name, args))
+}
+
+/// The same, not yet started.
+pub fn command(name: &str, args: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture", "--test-threads", "1"]);
     command.env(ARGS, args.join("\n"));
-    Talk::start(command)
+    command
 }
 
 /// The arguments, if this process is such a child. A test for children does nothing otherwise.

@@ -1,0 +1,168 @@
+//! One client process: a task for each kind of lock, which takes it again and again, and judges itself.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use zooky::session::Error as SessionError;
+use zooky::{Client, Error, GuardState};
+use zooky_testkit::{FencedRegister, Rng};
+
+use super::SESSION_TIMEOUT;
+use super::common::{LONG, again, client_with_timeout, eventually};
+use super::kinds::{self, Handle, Held, Kind};
+
+/// Where the registers of a run are kept, one for each kind.
+pub(crate) fn register(directory: &Path, kind: Kind) -> FencedRegister {
+    FencedRegister::open(directory.join(kind.name()))
+}
+
+/// What the process does; the parent says `turn` and hears `served` when each task has been inside once more, and
+/// ends its input to end it.
+pub(crate) fn run(args: &[String]) {
+    let [hosts, directory, who, seed] = args else { panic!("{args:?}") };
+    let (sender, orders) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        again::heard()
+            .map_while(Result::ok)
+            .take_while(|line| sender.send(line.clone()).is_ok())
+            .for_each(drop);
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    let seed = seed.parse().unwrap();
+    runtime.block_on(tasks.run_until(work(hosts.clone(), directory.into(), who.clone(), seed, orders)));
+}
+
+async fn work(
+    hosts: String,
+    directory: PathBuf,
+    who: String,
+    seed: u64,
+    mut orders: mpsc::UnboundedReceiver<String>,
+) {
+    let client = connected(&hosts).await;
+    again::say(format_args!("connected {who}"));
+    let (over, _) = watch::channel(false);
+    let mut tasks = Vec::new();
+    for kind in kinds::ALL {
+        let handle = Handle::new(kind, &client);
+        let register = register(&directory, kind);
+        for _ in 0..kind.tasks() {
+            let turns = Rc::new(Cell::new(0_usize));
+            let task = Task {
+                kind,
+                handle: handle.clone(),
+                register: register.clone(),
+                who: format!("{who}, task {}", tasks.len()),
+                rng: Rng::new(seed * 100 + tasks.len() as u64),
+                turns: turns.clone(),
+            };
+            tasks.push((kind, turns, tokio::task::spawn_local(task.go_on(over.subscribe()))));
+        }
+    }
+    while let Some(order) = orders.recv().await {
+        if order == "clock" {
+            let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            again::say(format_args!("clock {}", since_1970.as_secs()));
+            continue;
+        }
+        assert_eq!(order, "turn");
+        for (kind, turns, task) in &tasks {
+            let before = turns.get();
+            eventually("a turn", || async {
+                assert!(!task.is_finished(), "the task of {kind:?} ended");
+                (turns.get() > before).then_some(())
+            })
+            .await;
+        }
+        again::say("served");
+    }
+    over.send_replace(true);
+    for (_, _, task) in tasks {
+        task.await.unwrap();
+    }
+    let closed = client.close().await;
+    again::say(format_args!("closed {closed:?}"));
+}
+
+/// The servers may be at an election just now.
+async fn connected(hosts: &str) -> Client {
+    tokio::time::timeout(LONG, client_with_timeout(hosts, SESSION_TIMEOUT)).await.unwrap()
+}
+
+struct Task {
+    kind: Kind,
+    handle: Handle,
+    register: FencedRegister,
+    who: String,
+    rng: Rng,
+    turns: Rc<Cell<usize>>,
+}
+
+impl Task {
+    async fn go_on(mut self, mut over: watch::Receiver<bool>) {
+        while !*over.borrow_and_update() {
+            let taken = tokio::select! {
+                taken = self.handle.take(self.kind, &mut self.rng) => taken,
+                // Whoever waits now leaves the queue.
+                _ = over.changed() => return,
+            };
+            match taken {
+                Ok(Some(held)) => self.inside(held).await,
+                Ok(None) => {}
+                Err(fault) if passes(&fault) => tracing::debug!(%fault, "a fault that passes"),
+                Err(fault) => panic!("{} {:?}: {fault:?}", self.who, self.kind),
+            }
+            // So that two cores have room for everybody.
+            tokio::time::sleep(Duration::from_millis(self.rng.below(20) as u64)).await;
+        }
+    }
+
+    async fn inside(&mut self, held: Held) {
+        let token = held.token().as_u128();
+        match self.register.enter(token, held.mode, &self.who) {
+            Ok(entry) => {
+                tokio::time::sleep(Duration::from_millis(self.rng.below(12) as u64)).await;
+                self.handle.judge().await;
+                let overlapped = self.register.overlaps().into_iter().find(|one| one.inside.token == token);
+                let written = match held.mode {
+                    zooky_testkit::Mode::Write => entry.write(),
+                    zooky_testkit::Mode::Read => Ok(()),
+                };
+                // Asked last: if it is held now, it was held when all of that happened.
+                if held.state() != GuardState::Lost {
+                    assert_eq!(overlapped, None, "{:?}: another came in beside a holder", self.kind);
+                    assert_eq!(written, Ok(()), "{:?}: a holder was refused", self.kind);
+                    self.turns.set(self.turns.get() + 1);
+                }
+                drop(entry);
+            }
+            // Refused by the resource: then the guard must know why.
+            Err(stale) => assert_eq!(held.state(), GuardState::Lost, "{:?}: {stale}", self.kind),
+        }
+        if self.rng.one_in(3) {
+            // Released in the background.
+            drop(held);
+            return;
+        }
+        match held.release().await {
+            Ok(()) | Err(Error::Lost { .. }) => {}
+            Err(fault) => panic!("{} {:?}: {fault:?}", self.who, self.kind),
+        }
+    }
+}
+
+/// What a caller who does not wait for ever may be told while servers fail.
+fn passes(fault: &Error) -> bool {
+    match fault {
+        Error::Connect(_) => true,
+        Error::Session(fault) => matches!(
+            fault,
+            SessionError::ConnectionLoss { .. } | SessionError::SessionLost | SessionError::Server { .. }
+        ),
+        _ => false,
+    }
+}
