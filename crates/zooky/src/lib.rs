@@ -32,6 +32,7 @@
 mod acquire;
 mod async_lock;
 pub mod blocking;
+mod clean;
 mod cleanup;
 mod client;
 mod core;
@@ -56,9 +57,11 @@ mod rwlock;
 mod semaphore;
 mod tenure;
 mod token;
+mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
+pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;
@@ -75,6 +78,7 @@ pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
+pub use upgrade::Unchanged;
 
 /// The types of dates and decimals in a [`Value`].
 pub use {bigdecimal, jiff};

@@ -8,7 +8,10 @@ pub(crate) mod dialect;
 pub(crate) mod handover;
 pub(crate) mod leases;
 pub(crate) mod message;
+#[cfg(test)]
+mod model;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod upgrade;
 pub(crate) mod value;
 pub(crate) mod waits;
