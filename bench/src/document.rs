@@ -13,7 +13,7 @@ and where it was.
 ";
 
 /// The parts in the order in which they stand.
-const PARTS: [&str; 3] = ["locks", "server", "hostile"];
+const PARTS: [&str; 4] = ["locks", "server", "starts", "hostile"];
 
 /// Puts `text` in place of the part `name` in the document at `path`.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> Result<(), Failure> {

@@ -91,8 +91,8 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers beside each other; a good
-    /// client beside hostile ones
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers as they serve; their
+    /// starts and memory; a good client beside hostile ones
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -118,6 +118,7 @@ enum Part {
     B,
     C,
     Server,
+    Starts,
     Hostile,
 }
 
@@ -153,6 +154,9 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if wanted(Part::Server) {
         server(args)?;
     }
+    if wanted(Part::Starts) {
+        starts(args)?;
+    }
     if wanted(Part::Hostile) {
         hostile(args)?;
     }
@@ -176,12 +180,24 @@ fn locks(args: &Measure) -> Result<(), Failure> {
 }
 
 fn server(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::serving(&plan, data.path())?;
+    let text = server::serving_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "server", &text, true)
+}
+
+fn starts(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::starts(&plan, data.path())?;
+    let text = server::starts_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "starts", &text, true)
+}
+
+fn server_plan(args: &Measure) -> Result<(server::Plan, tempfile::TempDir, String), Failure> {
     let plan = if args.quick { server::Plan::quick() } else { server::Plan::full() };
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
-    let results = server::run(&plan, data.path())?;
-    let text = server::markdown(&plan, &results, command(args), &machine::today(), &machine);
-    publish(args, "server", &text, true)
+    Ok((plan, data, machine))
 }
 
 fn hostile(args: &Measure) -> Result<(), Failure> {
