@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod node;
 mod recipes;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use zooky_client::{BootInstant, SessionConfig};
 
 use crate::{Error, FencingToken, GuardState, Owner};
 
+pub use node::Node;
 pub use recipes::{
     AsyncLock, Candidate, Election, LeaderObserver, MultiGuard, MultiLock, PersistentGuard, PersistentLock,
     Semaphore,
