@@ -12,8 +12,7 @@ const INTRODUCTION: &str = "
 and where it was.
 ";
 
-/// The parts in the order in which they stand.
-const PARTS: [&str; 4] = ["locks", "server", "starts", "hostile"];
+const PARTS: [&str; 5] = ["locks", "server", "starts", "profile", "hostile"];
 
 /// Puts `text` in place of the part `name` in the document at `path`.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> Result<(), Failure> {
