@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use zooky_client::{BootInstant, CreateMode, Error as SessionError, ErrorCode, MultiOp, MultiResult, Session};
+use zooky_client::{
+    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, MultiResult, Session,
+    Watch,
+};
 
 use crate::acquire::Recipe;
-use crate::core::dialect::{Kind, Role};
+use crate::core::dialect::{Kind, Role, Written};
 use crate::core::message;
 use crate::core::queue::Queue;
 use crate::inspect::Contender;
@@ -107,13 +110,17 @@ impl Recipe {
             Some(_) if !contenders.is_empty() => self.server_ms(&session).await?,
             _ => 0,
         };
-        for contender in contenders {
-            let counts = how.held_longer_than.is_none_or(|longer| {
-                contender.holding == Some(true) && age(now_ms, &contender) > longer
-            });
+        // From behind: a waiter must not be granted the lock just before its own node goes.
+        for contender in contenders.into_iter().rev() {
+            let counts = how
+                .held_longer_than
+                .is_none_or(|longer| contender.holding == Some(true) && age(now_ms, &contender) > longer);
             if counts {
                 self.revoke(&session, contender, how, &mut result).await?;
             }
+        }
+        for list in [&mut result.asked, &mut result.removed, &mut result.deaf] {
+            list.reverse();
         }
         Ok(result)
     }
@@ -137,6 +144,18 @@ impl Recipe {
         Ok(contenders.into_iter().map(standing).collect())
     }
 
+    pub(crate) fn revoked(&self) -> Error {
+        Error::Revoked { path: self.path.to_string() }
+    }
+
+    /// The data of a new contender. In Curator's dialect only one without data can be asked to let go.
+    pub(crate) async fn data(&self) -> Vec<u8> {
+        match self.dialect {
+            Written::Curator if self.revocable => Vec::new(),
+            dialect => layout::data(dialect, &self.owner).await,
+        }
+    }
+
     /// The server's time. If it is not known, a contender comes and goes to learn it: the one kind of node that every
     /// client bears in a lock's directory.
     async fn server_ms(&self, session: &Session) -> Result<i64, Error> {
@@ -145,7 +164,7 @@ impl Recipe {
         }
         let prefix = Kind::written(self.dialect, Role::Lock).prefix(crate::acquire::unique());
         let path = format!("{}/{prefix}", self.path);
-        let data = layout::data(self.dialect, &self.owner).await;
+        let data = self.data().await;
         let made = session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &self.acl).await?;
         self.client.runtime().spawn(crate::cleanup::abandon(
             session.clone(),
@@ -181,6 +200,7 @@ impl Recipe {
                 (false, Some(word)) => session.set(&path, word, version).await.map(|_| ()),
                 (true, word) => remove(session, &path, version, word).await,
             };
+            let unsure = matches!(sent, Err(SessionError::ConnectionLoss { .. }));
             match sent {
                 Ok(()) if how.immediately => result.removed.push(contender),
                 Ok(()) => result.asked.push(contender),
@@ -188,16 +208,17 @@ impl Recipe {
                 Err(SessionError::NoAuth { .. }) if !how.immediately => result.deaf.push(contender),
                 Err(SessionError::BadVersion { .. } | SessionError::ConnectionLoss { .. }) => {
                     match session.get(&path).await {
-                        Ok((data, stat)) => (contender.data, contender.stat) = (data, stat),
-                        Err(SessionError::NoNode { .. }) if how.immediately => result.removed.push(contender),
-                        Err(SessionError::NoNode { .. }) => return Ok(()),
+                        Ok((data, stat)) => {
+                            (contender.data, contender.stat) = (data, stat);
+                            continue;
+                        }
+                        Err(SessionError::NoNode { .. }) if unsure && how.immediately => {
+                            result.removed.push(contender);
+                        }
+                        Err(SessionError::NoNode { .. }) => {}
                         Err(SessionError::ConnectionLoss { .. }) => continue,
                         Err(fault) => return Err(fault.into()),
                     }
-                    if how.immediately && result.removed.last().is_some_and(|last| last.path == path) {
-                        return Ok(());
-                    }
-                    continue;
                 }
                 Err(fault) => return Err(fault.into()),
             }
@@ -208,7 +229,12 @@ impl Recipe {
 
 /// Removes a contender's node. With a word it is told first, in the same transaction: who watches the node then knows
 /// that it was revoked, and not just deleted.
-async fn remove(session: &Session, path: &str, version: i32, word: Option<Vec<u8>>) -> Result<(), SessionError> {
+async fn remove(
+    session: &Session,
+    path: &str,
+    version: i32,
+    word: Option<Vec<u8>>,
+) -> Result<(), SessionError> {
     let path = path.to_owned();
     let data = Some(word.unwrap_or_default().into());
     let tell = MultiOp::SetData { path: path.clone(), data, version };
@@ -230,9 +256,10 @@ async fn remove(session: &Session, path: &str, version: i32, word: Option<Vec<u8
     }
 }
 
-/// What an acquirer that revokes knows of those before it.
+/// What an acquirer that revokes knows of those before it, and of its own node.
 #[derive(Debug, Default)]
 pub(crate) struct Revoker {
+    pub(crate) own: OwnWatch,
     clock: Option<ServerClock>,
     /// By name: `None` if it was not seen to wait, else since when it has been seen to hold, if it does.
     seen: HashMap<String, Option<Option<Instant>>>,
@@ -250,14 +277,17 @@ impl Revoker {
     ) -> Result<Option<Duration>, Error> {
         if self.clock.is_none() {
             let at = BootInstant::now();
-            let Some(stat) = session.exists(&format!("{}/{own}", recipe.path)).await? else { return Ok(None) };
+            let Some(stat) = session.exists(&format!("{}/{own}", recipe.path)).await? else {
+                return Ok(None);
+            };
             self.clock = Some(ServerClock { at, shown_ms: stat.ctime_ms });
         }
         let children = session.children(&recipe.path).await?.names;
         let queue = Queue::of_any(&children);
         let mut result = Revocation::default();
         let mut again: Option<Duration> = None;
-        for name in queue.blockers_of(own) {
+        // From behind: a waiter must not be granted the lock just before its own node goes.
+        for name in queue.blockers_of(own).into_iter().rev() {
             let path = format!("{}/{name}", recipe.path);
             let holding = queue.blocker_of(name).is_none();
             let (data, stat) = match session.get(&path).await {
@@ -265,7 +295,9 @@ impl Revoker {
                 Err(SessionError::NoNode { .. }) => continue,
                 Err(fault) => return Err(fault.into()),
             };
-            let Some(contender) = Contender::read(&recipe.path, name, data, stat, Some(holding)) else { continue };
+            let Some(contender) = Contender::read(&recipe.path, name, data, stat, Some(holding)) else {
+                continue;
+            };
             let held = self.held(&contender, holding);
             match how.held_longer_than {
                 Some(longer) if !holding || held <= longer => {
@@ -291,6 +323,59 @@ impl Revoker {
             Some(since) if holding => since.get_or_insert_with(Instant::now).elapsed().min(by_age),
             _ if holding => by_age,
             _ => Duration::ZERO,
+        }
+    }
+}
+
+/// After this time, or never.
+pub(crate) async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What happens to a waiter's own node, for a handle that wants to be told at once.
+#[derive(Debug, Default)]
+pub(crate) struct OwnWatch {
+    watch: Option<Watch>,
+    told: bool,
+}
+
+impl OwnWatch {
+    /// Sets the watch, if there is none. `false`: the node was changed and is gone, so it was revoked.
+    pub(crate) async fn set(&mut self, recipe: &Recipe, session: &Session, own: &str, changed: bool) -> bool {
+        if self.watch.is_some() {
+            return true;
+        }
+        match session.get_watch(&format!("{}/{own}", recipe.path)).await {
+            Ok((data, _, watch)) => {
+                self.watch = Some(watch);
+                if message::asks(own, &data) && !std::mem::replace(&mut self.told, true) {
+                    recipe.on_revoked.iter().for_each(|on_revoked| on_revoked());
+                }
+                true
+            }
+            Err(SessionError::NoNode { .. }) => !changed,
+            Err(_) => true,
+        }
+    }
+
+    /// Waits for an event; whether it is a change of the node's data. For ever, if nothing is watched.
+    pub(crate) async fn changed(&mut self) -> bool {
+        let Some(watch) = &mut self.watch else { return std::future::pending().await };
+        let event = watch.await;
+        self.watch = None;
+        event.is_ok_and(|event| event.kind == EventType::DATA_CHANGED)
+    }
+
+    /// The node is gone. Whether its data was changed before: nobody but who revokes does that. A watch's event is
+    /// there before any answer that shows what came after it.
+    pub(crate) async fn was_revoked(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            changed = self.changed() => changed,
+            () = std::future::ready(()) => false,
         }
     }
 }
