@@ -18,6 +18,7 @@
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
 //! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
+//! - A [`PersistentLock`] outlives its session and is taken back by a key.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -52,6 +53,7 @@ mod many;
 pub mod node;
 mod observe;
 mod owner;
+mod persistent;
 mod progress;
 mod reentrant;
 mod revoke;
@@ -76,6 +78,7 @@ pub use lock::Lock;
 pub use many::{MultiGuard, MultiLock, Part};
 pub use node::{Node, NodeState};
 pub use owner::Owner;
+pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
 pub use reentrant::{OwnerKey, ReentrantGuard, ReentrantLock};
 pub use revoke::{Revocation, Revoke, Standing};

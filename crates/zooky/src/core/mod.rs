@@ -12,6 +12,7 @@ pub(crate) mod message;
 mod model;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod tenancy;
 pub(crate) mod upgrade;
 pub(crate) mod value;
 pub(crate) mod waits;
