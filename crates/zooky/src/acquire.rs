@@ -265,7 +265,8 @@ impl Entry<'_> {
         let own = self.core.node().map(|node| node.name.clone()).unwrap_or_default();
         let mut again = None;
         if let Some(how) = recipe.revoke {
-            again = match self.revoker.blockers(recipe, &self.session, &own, how).await {
+            // Boxed: few need it, and all would carry it.
+            again = match Box::pin(self.revoker.blockers(recipe, &self.session, &own, how)).await {
                 Err(Error::Session(SessionError::ConnectionLoss { .. } | SessionError::NoNode { .. })) => {
                     return Ok(Action::List);
                 }
@@ -275,7 +276,7 @@ impl Entry<'_> {
         let mut revoker = std::mem::take(&mut self.revoker);
         let mut changed = false;
         let action = loop {
-            if recipe.revocable && !revoker.own.set(recipe, &self.session, &own, changed).await {
+            if recipe.revocable && !Box::pin(revoker.own.set(recipe, &self.session, &own, changed)).await {
                 break Err(recipe.revoked());
             }
             tokio::select! {
