@@ -14,6 +14,7 @@ mod machine;
 mod peers;
 mod protocol;
 mod proxy;
+mod queue;
 mod report;
 mod rounds;
 mod servers;
@@ -73,7 +74,8 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
+    /// writers, a long queue that is drained, handoff before a queue, joining a queue
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -95,6 +97,11 @@ enum Part {
     A,
     B,
     C,
+    Tasks,
+    Readers,
+    Drain,
+    Behind,
+    Join,
 }
 
 fn main() -> ExitCode {
@@ -160,6 +167,11 @@ fn part(workload: Workload) -> Part {
         Workload::Awaited | Workload::Background => Part::A,
         Workload::Many => Part::B,
         Workload::Handoff => Part::C,
+        Workload::Tasks => Part::Tasks,
+        Workload::Readers => Part::Readers,
+        Workload::Drain => Part::Drain,
+        Workload::Behind(_) => Part::Behind,
+        Workload::Join(_) => Part::Join,
     }
 }
 

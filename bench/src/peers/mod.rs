@@ -3,13 +3,13 @@
 
 mod floor;
 mod on_tokio;
-mod redis;
-mod wire;
+pub(crate) mod redis;
+pub(crate) mod wire;
 mod zookeeper_client;
 mod zooky;
 
 use crate::failure::Failure;
-use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release};
+use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release, Standing, Waited};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::io::{BufRead, Write};
@@ -73,6 +73,11 @@ impl PeerKind {
         self != PeerKind::Redis
     }
 
+    /// Whether its waiters are nodes in a ZooKeeper that others can queue up behind.
+    pub(crate) fn queues_in_zookeeper(self) -> bool {
+        self != PeerKind::Redis
+    }
+
     /// Starts its process. `flavor` is the tokio runtime of those that run on one.
     pub(crate) fn spawn(self, flavor: Flavor) -> Result<Talk, Failure> {
         Ok(match self {
@@ -122,6 +127,21 @@ trait Peer {
     fn uncontended(&mut self, count: usize, limit: Duration, release: Release) -> Result<Cycles, Failure>;
     fn many(&mut self, locks: usize, limit: Duration) -> Result<Rate, Failure>;
     fn handoff(&mut self, sessions: usize, limit: Duration) -> Result<Handoffs, Failure>;
+    fn tasks(&mut self, _tasks: usize, _limit: Duration) -> Result<Rate, Failure> {
+        Err(Failure::Refused("not with this client".to_string()))
+    }
+    fn readers(&mut self, _sessions: usize, _limit: Duration) -> Result<Rate, Failure> {
+        Err(Failure::Refused("this client has no read/write lock".to_string()))
+    }
+    fn wait(&mut self, _limit: Duration) -> Result<Waited, Failure> {
+        Err(Failure::Refused("this client has no queue".to_string()))
+    }
+    fn line(&mut self, _waiters: usize, _sessions: usize) -> Result<Standing, Failure> {
+        Err(Failure::Refused("this client has no queue".to_string()))
+    }
+    fn pass(&mut self) -> Result<Handoffs, Failure> {
+        Err(Failure::Refused("nobody stands in line".to_string()))
+    }
 }
 
 /// Takes orders from standard input until it ends.
@@ -164,6 +184,11 @@ fn obey(
         Order::Uncontended { count, limit, release } => json(&peer.uncontended(count, limit, release)?),
         Order::Many { locks, limit } => json(&peer.many(locks, limit)?),
         Order::Handoff { sessions, limit } => json(&peer.handoff(sessions, limit)?),
+        Order::Tasks { tasks, limit } => json(&peer.tasks(tasks, limit)?),
+        Order::Readers { sessions, limit } => json(&peer.readers(sessions, limit)?),
+        Order::Wait { limit } => json(&peer.wait(limit)?),
+        Order::Line { waiters, sessions } => json(&peer.line(waiters, sessions)?),
+        Order::Pass => json(&peer.pass()?),
     }
 }
 

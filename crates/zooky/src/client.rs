@@ -1,12 +1,13 @@
 //! A handle to ZooKeeper that outlives its sessions.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use zooky_client::{Error as SessionError, Session, SessionConfig, State};
+use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, State};
 
 use crate::Error;
+use crate::mirror::Mirrors;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -29,6 +30,12 @@ struct Inner {
     opening: tokio::sync::Mutex<()>,
     /// Closed by the application: a waiter must not take that for a loss and open a new session.
     closed: AtomicBool,
+    /// What all names of this client's contenders begin with.
+    number: u64,
+    /// Where the other halves of the names start, and how many there have been.
+    seed: u64,
+    names: AtomicU64,
+    mirrors: Arc<Mirrors>,
     runtime: Handle,
 }
 
@@ -53,6 +60,8 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn connect_with(config: SessionConfig) -> Result<Client, Error> {
+        let random = || getrandom::u64().map_err(|error| ConnectError::Local { why: error.to_string() });
+        let (number, seed) = (random()?, random()?);
         let session = Session::connect(config.clone()).await?;
         Ok(Client {
             inner: Arc::new(Inner {
@@ -60,6 +69,10 @@ impl Client {
                 current: Mutex::new(session),
                 opening: tokio::sync::Mutex::new(()),
                 closed: AtomicBool::new(false),
+                number,
+                seed,
+                names: AtomicU64::new(0),
+                mirrors: Mirrors::new(Handle::current()),
                 runtime: Handle::current(),
             }),
         })
@@ -110,7 +123,38 @@ impl Client {
         Ok(self.current().close().await?)
     }
 
+    /// 128 bits that no other contender has: the first half is this client's, so that one can see in a queue how many
+    /// clients there are; the other is new each time.
+    pub(crate) fn unique(&self) -> u128 {
+        let count = self.inner.names.fetch_add(1, Ordering::Relaxed);
+        u128::from(self.inner.number) << 64 | u128::from(scattered(self.inner.seed.wrapping_add(count)))
+    }
+
+    pub(crate) fn mirrors(&self) -> &Arc<Mirrors> {
+        &self.inner.mirrors
+    }
+
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
+    }
+}
+
+/// A number for each number, in no order that one can see (the finalizer of SplitMix64, which never maps two to one).
+fn scattered(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_comes_twice() {
+        // Two bits of each say that it is ours.
+        let names: std::collections::HashSet<u64> = (0..100_000).map(|n| scattered(n) & !(0b11 << 62)).collect();
+        assert_eq!(names.len(), 100_000);
     }
 }

@@ -42,6 +42,7 @@ mod layout;
 mod limit;
 mod lock;
 mod many;
+mod mirror;
 mod owner;
 mod progress;
 mod rwlock;

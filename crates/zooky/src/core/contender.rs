@@ -6,24 +6,25 @@
 //! - A node is ours only if it carries our unique name **and** the present session owns it. A new
 //!   session makes a new name.
 //! - A create whose fate is unknown is looked up by that name before anything else is decided.
-//! - The lock is granted by a listing that shows our node and nobody before it that blocks us,
+//! - The lock is granted by a listing, or a mirror that is as true as one, that shows our node and nobody before it that blocks us,
 //!   never by the deletion of a predecessor alone: it may have left without ever holding the lock.
 //! - Each waiter watches one node: the last one that blocks it.
 
 use super::dialect::{Kind, classify};
+use super::mirror::Mirror;
 use super::queue::{Queue, Refusal, check_reserve};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Send create and list in one flight; then [`Contender::created`], and with a node made,
+    /// Send create and list in one flight (create alone if there is a mirror); then [`Contender::created`], and with a node made,
     /// [`Contender::listed`].
     Join,
     /// Create the lock's directory (and its parents), then [`Contender::directory_made`].
     MakeDirectory,
     /// Sync, list, and look for our name; then [`Contender::looked_up`].
     LookUp,
-    /// List the children; then [`Contender::listed`].
+    /// List the children; then [`Contender::listed`]. Or look into the mirror: [`Contender::mirrored`].
     List,
     /// Read this child and watch it; when it is gone, or the session has reconnected,
     /// [`Contender::blocker_changed`].
@@ -148,6 +149,18 @@ impl Contender {
                 Action::Join
             }
         }
+    }
+
+    /// A mirror, in place of a listing made after our create; `None` if it is behind that, so that we must list.
+    pub(crate) fn mirrored(&self, mirror: &Mirror) -> Option<Action> {
+        let node = self.node.as_ref().filter(|node| mirror.contains(&node.name))?;
+        if let Some(refusal) = mirror.refusal(self.kind, self.allow_foreign) {
+            return Some(Action::Refuse(refusal));
+        }
+        Some(match mirror.blocker_of(&node.name) {
+            None => Action::Grant,
+            Some(blocker) => Action::Watch(blocker.to_owned()),
+        })
     }
 
     /// The one we waited for is gone, or something happened to the session: look again.

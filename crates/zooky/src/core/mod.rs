@@ -4,5 +4,6 @@
 
 pub(crate) mod contender;
 pub(crate) mod dialect;
+pub(crate) mod mirror;
 pub(crate) mod queue;
 pub(crate) mod respect;
