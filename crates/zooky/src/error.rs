@@ -27,6 +27,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The path names no znode.
+    #[error("{path:?} is no path of a znode: {why}")]
+    NodePath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The time was over before the lock was granted. No node is left behind.
     #[error("{path} was not granted within {waited:?}{}", held_by(holder))]
     Timeout {

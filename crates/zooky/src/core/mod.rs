@@ -7,3 +7,4 @@ pub(crate) mod dialect;
 pub(crate) mod mirror;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod value;
