@@ -81,7 +81,7 @@ enum Stage {
     Off,
     /// The watch and the listing are under way.
     Opening { early: Vec<(EventType, String)> },
-    On { mirror: Mirror, session: i64, _watch: TreeWatch },
+    On { mirror: Mirror, session: i64, since: Instant, _watch: TreeWatch },
 }
 
 /// What a waiter is to do who has found out whom it waits for.
@@ -224,11 +224,17 @@ impl Listing {
         match self {
             Listing::Plain(listed) => Ok(listed.await?.names),
             Listing::Opening { opening, watch, set, listed } => {
-                let set = set.await;
+                // First this: servers before 3.6 say that they do not know it, and hang up.
+                let opening = match set.await {
+                    Ok(()) => Some(opening),
+                    Err(fault) => {
+                        opening.failed(&fault);
+                        None
+                    }
+                };
                 let (children, stat) = listed.await?;
-                match set {
-                    Ok(()) => opening.finish(session, watch, &children.names, creations(&stat)),
-                    Err(fault) => opening.failed(&fault),
+                if let Some(opening) = opening {
+                    opening.finish(session, watch, &children.names, creations(&stat));
                 }
                 Ok(children.names)
             }
@@ -265,15 +271,11 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// The watch could not be set.
+    /// The watch could not be set. To be dropped then is all there is to do for the lock itself.
     pub(crate) fn failed(self, fault: &SessionError) {
         if matches!(fault, SessionError::Server { .. }) {
             tracing::debug!(path = %self.slot.path, %fault, "no recursive watches here: queues are listed");
             self.mirrors.unknown.store(true, Ordering::Relaxed);
-        }
-        let mut state = self.slot.state();
-        if state.is_opening(self.epoch) {
-            state.end(End::Doubt);
         }
     }
 
@@ -293,7 +295,7 @@ impl Opening {
             Err(Doubt) => state.end(End::Doubt),
             Ok(()) if mirror.clients() > most_clients(mirror.len()) => state.end(End::Crowd),
             Ok(()) => {
-                state.stage = Stage::On { mirror, session: session.id(), _watch: watch };
+                state.stage = Stage::On { mirror, session: session.id(), since: Instant::now(), _watch: watch };
                 self.mirrors.runtime.spawn(end_when_idle(self.slot.clone(), self.epoch));
             }
         }
@@ -304,7 +306,7 @@ impl Drop for Opening {
     fn drop(&mut self) {
         let mut state = self.slot.state();
         if state.is_opening(self.epoch) {
-            state.end(End::Unused);
+            state.end(End::Doubt);
         }
     }
 }
@@ -412,6 +414,9 @@ impl State {
 
     /// From here on everybody lists.
     fn end(&mut self, why: End) {
+        if matches!(&self.stage, Stage::On { since, .. } if since.elapsed() >= IDLE) {
+            self.pause = PAUSES.0;
+        }
         self.stage = Stage::Off;
         self.epoch += 1;
         // Their senders' end is what they wait for.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,8 +18,13 @@ pub mod op {
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const GET_CHILDREN2: i32 = 12;
     pub const CREATE2: i32 = 15;
+    pub const REMOVE_WATCHES: i32 = 18;
     pub const SET_WATCHES: i32 = 101;
+    pub const ADD_WATCH: i32 = 106;
+    /// No server knows it.
+    pub const UNKNOWN: i32 = 999;
 }
 
 /// Where the next connection is cut.
@@ -43,6 +49,8 @@ struct Shared {
     refusing: watch::Sender<bool>,
     /// While true, the server's frames wait here.
     withholding: watch::Sender<bool>,
+    /// While true, the server is made to look as if it were older than 3.6.
+    old: AtomicBool,
     /// How many requests have passed; wakes those who wait for one.
     passed: watch::Sender<usize>,
 }
@@ -63,6 +71,7 @@ impl Proxy {
             state: Mutex::default(),
             refusing: watch::Sender::new(false),
             withholding: watch::Sender::new(false),
+            old: AtomicBool::new(false),
             passed: watch::Sender::new(0),
         });
         let serving = shared.clone();
@@ -98,6 +107,11 @@ impl Proxy {
             assert!(seen.len() <= requests.len(), "{seen:?} instead of {requests:?}");
             passed.changed().await.unwrap();
         }
+    }
+
+    /// From now on the server does not know recursive watches, as those before 3.6 do not.
+    pub fn make_old(&self) {
+        self.shared.old.store(true, Ordering::Relaxed);
     }
 
     /// Cuts the connection once, at the next such moment.
@@ -186,7 +200,10 @@ async fn upward(
 ) -> io::Result<()> {
     let mut connected = false;
     loop {
-        let frame = read_frame(&mut from).await?;
+        let mut frame = read_frame(&mut from).await?;
+        if connected && shared.old.load(Ordering::Relaxed) && word(&frame, 8) == op::ADD_WATCH {
+            frame[8..12].copy_from_slice(&op::UNKNOWN.to_be_bytes());
+        }
         if connected && !shared.admit_request(&frame[4..], doomed) {
             return Ok(());
         }
