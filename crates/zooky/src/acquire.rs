@@ -8,7 +8,9 @@ use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
 use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
+use crate::deadlock;
 use crate::guard::Guard;
+use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
 use crate::mirror::{self, Wait};
@@ -42,11 +44,15 @@ pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
     pub(crate) dialect: Written,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// The tasks of this process share one contender.
+    pub(crate) local: Option<Local>,
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Where deadlocks are looked for, if they are to be refused.
+    pub(crate) deadlocks_below: Option<Arc<str>>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -66,13 +72,17 @@ impl WaitingFor {
         !self.nobody_asks
     }
 
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.contender.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         let waiting = self.contender.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
+    pub(crate) fn peek(&self) -> Option<Contender> {
+        self.contender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
@@ -93,16 +103,18 @@ impl Recipe {
             client: client.clone(),
             path: path.into(),
             dialect: Written::Kazoo,
-            owner: Owner::this_process(),
+            owner: Owner::this_process().into(),
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            local: None,
             progress: None,
+            deadlocks_below: None,
         })
     }
 
-    /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
+    /// Waits for ever, over as many sessions as it takes, with a contender of its own.
+    pub(crate) async fn acquire_alone(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
@@ -113,7 +125,8 @@ impl Recipe {
                 }
                 Err(fault) => return Err(fault),
             };
-            match self.enter(session, role).wait(waiting).await {
+            let entry = self.enter(session, role);
+            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
@@ -126,7 +139,7 @@ impl Recipe {
 
     /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
     /// told who, at the price of one more read.
-    pub(crate) async fn try_acquire(
+    pub(crate) async fn try_alone(
         &self,
         role: Role,
         report: Option<&WaitingFor>,
@@ -149,7 +162,7 @@ impl Recipe {
         }
     }
 
-    fn refused(&self, own: Kind, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
             Refusal::Foreign { child, kind } => {

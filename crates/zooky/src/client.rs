@@ -8,6 +8,7 @@ use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, 
 
 use crate::Error;
 use crate::mirror::Mirrors;
+use crate::handover::Groups;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -37,6 +38,8 @@ struct Inner {
     names: AtomicU64,
     mirrors: Arc<Mirrors>,
     runtime: Handle,
+    /// The handles whose tasks share a contender.
+    groups: Groups,
 }
 
 impl Client {
@@ -74,6 +77,7 @@ impl Client {
                 names: AtomicU64::new(0),
                 mirrors: Mirrors::new(Handle::current()),
                 runtime: Handle::current(),
+                groups: Groups::default(),
             }),
         })
     }
@@ -132,6 +136,10 @@ impl Client {
 
     pub(crate) fn mirrors(&self) -> &Arc<Mirrors> {
         &self.inner.mirrors
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

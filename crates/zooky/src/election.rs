@@ -58,7 +58,7 @@ impl Election {
     /// Stands under this name: the owner's [id](Owner::with_id), which [`Contender::identifier`] shows.
     #[must_use]
     pub fn identifier(mut self, identifier: impl Into<String>) -> Election {
-        self.recipe.owner = self.recipe.owner.with_id(identifier);
+        self.recipe.owner = (*self.recipe.owner).clone().with_id(identifier).into();
         self
     }
 

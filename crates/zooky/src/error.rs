@@ -45,6 +45,25 @@ pub enum Error {
         /// The contender that was waited for, if it could be seen.
         holder: Option<Box<Contender>>,
     },
+    /// To wait would have been for ever: the owner waits for others who wait for it. No node is left behind.
+    #[error(
+        "waiting for {path} would never end: {cycle}. Release what you hold and begin anew; always locking in \
+         one order, or taking them together, avoids it"
+    )]
+    Deadlock {
+        /// The lock's path.
+        path: String,
+        /// Who waits for whom.
+        cycle: Box<crate::inspect::Cycle>,
+    },
+    /// Deadlocks cannot be found without knowing which locks are one's own.
+    #[error(
+        "{path}: to be refused in a deadlock, say who you are: with_owner(Owner::this_process().with_id(…))"
+    )]
+    NoOwnerId {
+        /// The lock's path.
+        path: String,
+    },
     /// The lock was lost before it was released: another may hold it since. What was written under
     /// it since then counts only if it was fenced.
     #[error("{path} was lost before it was released; check what was written under it")]

@@ -17,6 +17,7 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -34,9 +35,11 @@ pub mod blocking;
 mod cleanup;
 mod client;
 mod core;
+mod deadlock;
 mod election;
 mod error;
 mod guard;
+mod handover;
 mod head;
 pub mod inspect;
 mod layout;
@@ -48,6 +51,8 @@ pub mod node;
 mod owner;
 mod progress;
 mod rwlock;
+mod semaphore;
+mod tenure;
 mod token;
 
 pub use acquire::check_lock_path;
@@ -58,12 +63,14 @@ pub use core::value::Value;
 pub use election::{Election, LeaderObserver, Leadership};
 pub use error::Error;
 pub use guard::{Guard, GuardState};
+pub use handover::Handover;
 pub use lock::Lock;
 pub use many::{MultiGuard, MultiLock, Part};
 pub use node::{Node, NodeState};
 pub use owner::Owner;
 pub use progress::Trouble;
 pub use rwlock::RwLock;
+pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
 
 /// The types of dates and decimals in a [`Value`].

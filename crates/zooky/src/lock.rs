@@ -7,6 +7,7 @@ use zooky_client::Acl;
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
@@ -56,11 +57,42 @@ macro_rules! settings {
             Ok(self)
         }
 
+        $crate::lock::settings!(but_dialect);
+    };
+    (but_dialect) => {
         /// With other metadata for those who ask who holds the lock. The default is
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner;
+            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some()).into();
+            self
+        }
+
+        /// Whether a waiter is refused with [`Error::Deadlock`] instead of waiting for ever in a deadlock, among the
+        /// locks in the same directory; the default is not. It needs an [`Owner`] with an [id](Owner::with_id).
+        ///
+        /// Of those who wait for each other exactly one is refused: the youngest waiter that has this setting. The
+        /// others go on waiting, and go ahead once the refused one lets go of what it holds. A waiter looks after
+        /// 50 ms and then at growing intervals of up to 5 s; each look reads every contender in the directory
+        /// ([`inspect::wait_graph`](crate::inspect::wait_graph)), so this is for directories with hundreds of
+        /// contenders, not with many thousands.
+        #[must_use]
+        pub fn refuse_deadlock(self, refuse: bool) -> Self {
+            let directory = self.recipe.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+            let directory = if directory.is_empty() { "/" } else { directory }.to_owned();
+            let mut changed = self.refuse_deadlock_below(&directory);
+            if !refuse {
+                changed.recipe.deadlocks_below = None;
+                changed.recipe.owner = (*changed.recipe.owner).clone().refusable(false).into();
+            }
+            changed
+        }
+
+        /// As [`refuse_deadlock`](Self::refuse_deadlock), among all the locks below `root`, at any depth.
+        #[must_use]
+        pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
+            self.recipe.deadlocks_below = Some(root.into());
+            self.recipe.owner = (*self.recipe.owner).clone().refusable(true).into();
             self
         }
 
@@ -108,6 +140,14 @@ impl Lock {
     }
 
     settings!();
+
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
 
     /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
     /// of the queue with a new session.

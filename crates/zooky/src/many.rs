@@ -88,7 +88,7 @@ impl MultiLock {
     /// With other metadata; see [`crate::Lock::with_owner`].
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> MultiLock {
-        self.each(move |recipe| recipe.owner = owner.clone())
+        self.each(move |recipe| recipe.owner = owner.clone().into())
     }
 
     /// With an ACL; see [`crate::Lock::with_acl`].

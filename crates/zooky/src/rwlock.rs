@@ -7,6 +7,7 @@ use zooky_client::Acl;
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::lock::{settings, within};
 use crate::{Client, Error, Owner};
@@ -48,6 +49,14 @@ impl RwLock {
     }
 
     settings!();
+
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound, readers together; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
 
     /// Waits, for ever, until no earlier writer is left. Otherwise as [`crate::Lock::acquire`].
     ///

@@ -95,6 +95,12 @@ pub(crate) enum Role {
     Async,
 }
 
+impl Role {
+    pub(crate) fn mode(self) -> Mode {
+        if self == Role::Reader { Mode::Shared } else { Mode::Exclusive }
+    }
+}
+
 /// The kinds of nodes in the field, one for each shape of name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {

@@ -80,11 +80,33 @@ impl Queue {
         smaller.find(|place| sees(me, &place.what) != Sees::No)
     }
 
+    /// Those that `name` has to wait for, first those nearest to it, without those that one of them already waits
+    /// for in its turn.
+    pub(crate) fn nearest_blockers_of(&self, name: &str) -> Vec<&Place> {
+        let Some(me) = self.places.iter().position(|place| place.name == name) else { return Vec::new() };
+        let (mut nearest, mut reached): (Vec<&Place>, Vec<&Place>) = Default::default();
+        for place in self.places[..me].iter().rev() {
+            let covered = reached.iter().any(|nearer| must_wait(nearer, place));
+            if !covered && must_wait(&self.places[me], place) {
+                nearest.push(place);
+            } else if !covered {
+                continue;
+            }
+            reached.push(place);
+        }
+        nearest
+    }
+
     /// The last of those that one of ours of the kind `own`, joining now, would have to wait for.
     pub(crate) fn blocker_of_next(&self, own: Kind) -> Option<&Place> {
         let me = Classified::new(own, true, None);
         self.places.iter().rev().find(|place| sees(&me, &place.what) != Sees::No)
     }
+}
+
+/// Whether it waits for certain: a stock kazoo Lock behind a reader only may.
+fn must_wait(later: &Place, earlier: &Place) -> bool {
+    earlier.what.sequence < later.what.sequence && sees(&later.what, &earlier.what) == Sees::Yes
 }
 
 /// Refuses a directory whose counter is negative or near its end: there the order breaks down.
@@ -134,6 +156,21 @@ mod tests {
             assert_eq!(queue.blocker_of_next(reader).and_then(|place| place.what.sequence), Some(4));
             assert_eq!(queue.blocker_of_next(writer).and_then(|place| place.what.sequence), Some(5));
         }
+    }
+
+    #[test]
+    fn the_nearest_blockers_are_those_nobody_else_waits_for() {
+        use Kind::{KazooLock as Writer, KazooReader as Reader};
+        let kinds = [Writer, Reader, Reader, Writer, Reader, Writer];
+        let names: Vec<String> = (1..).zip(kinds).map(|(n, kind)| name(n as u128, kind, n)).collect();
+        let queue = Queue::of_any(&names);
+        let nearest: Vec<Vec<i64>> = names
+            .iter()
+            .map(|name| {
+                queue.nearest_blockers_of(name).iter().filter_map(|place| place.what.sequence).collect()
+            })
+            .collect();
+        assert_eq!(nearest, [vec![], vec![1], vec![1], vec![3, 2], vec![4], vec![5]]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod op {
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
     pub const GET_CHILDREN2: i32 = 12;
+    pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const REMOVE_WATCHES: i32 = 18;
     pub const SET_WATCHES: i32 = 101;
@@ -51,6 +52,8 @@ struct Shared {
     withholding: watch::Sender<bool>,
     /// While true, the server is made to look as if it were older than 3.6.
     old: AtomicBool,
+    /// Whether one has come to wait.
+    withheld: watch::Sender<bool>,
     /// How many requests have passed; wakes those who wait for one.
     passed: watch::Sender<usize>,
 }
@@ -60,6 +63,8 @@ struct State {
     requests: Vec<i32>,
     cut: Option<Cut>,
     cuts: usize,
+    /// From the answer to the next request with this opcode on, the server's frames are withheld.
+    withhold_at: Option<i32>,
 }
 
 impl Proxy {
@@ -72,6 +77,7 @@ impl Proxy {
             refusing: watch::Sender::new(false),
             withholding: watch::Sender::new(false),
             old: AtomicBool::new(false),
+            withheld: watch::Sender::new(false),
             passed: watch::Sender::new(0),
         });
         let serving = shared.clone();
@@ -138,7 +144,18 @@ impl Proxy {
         self.shared.withholding.send_replace(true);
     }
 
+    /// Keeps it back from the answer to the next request with this opcode on.
+    pub fn withhold_at(&self, op: i32) {
+        self.shared.state().withhold_at = Some(op);
+    }
+
+    /// Waits until the server has said something that is kept back.
+    pub async fn withheld(&self) {
+        self.shared.withheld.subscribe().wait_for(|withheld| *withheld).await.unwrap();
+    }
+
     pub fn deliver(&self) {
+        self.shared.withheld.send_replace(false);
         self.shared.withholding.send_replace(false);
     }
 }
@@ -153,6 +170,10 @@ impl Shared {
         let (xid, op) = (word(frame, 0), word(frame, 4));
         let mut state = self.state();
         state.requests.push(op);
+        if state.withhold_at == Some(op) {
+            state.withhold_at = None;
+            self.withholding.send_replace(true);
+        }
         let admitted = match state.cut {
             Some(Cut::Request(at)) if at == op => {
                 state.cut = None;
@@ -227,6 +248,9 @@ async fn downward(
             return Ok(());
         }
         connected = true;
+        if *withholding.borrow() {
+            shared.withheld.send_replace(true);
+        }
         let _ = withholding.wait_for(|withholding| !withholding).await;
         to.write_all(&frame).await?;
     }
