@@ -73,8 +73,7 @@ fn bars(results: &Results) -> String {
         Some(vec![bar.what.to_string(), ratio_digits(figure), limit, verdict.to_string()])
     };
     let rows: Vec<_> = BARS.iter().chain(&FLOOR_BARS).filter_map(row).collect();
-    let mut text =
-        table("The bars", &["what", "ratio, or figure", "bar", ""], &rows);
+    let mut text = table("The bars", &["what", "ratio, or figure", "bar", ""], &rows);
     for server in [ServerKind::Apache, ServerKind::Ours] {
         if let Some(trace) = results.traces.get(&(PeerKind::Zooky, server)) {
             let trips = trace.acquire_round_trips();
@@ -178,7 +177,8 @@ fn drain(plan: &Plan, results: &Results) -> String {
         row.extend(figures.map(|metric| figure(results, workload, pair, metric)));
         row
     });
-    let heads = ["client", "server", "drained in ms", "handoff p50", "packets per handoff", "client CPU per handoff"];
+    let heads =
+        ["client", "server", "drained in ms", "handoff p50", "packets per handoff", "client CPU per handoff"];
     let title = format!("{} waiters in one queue, from {} sessions", plan.waiters, plan.sessions);
     table(&title, &heads, &rows.collect::<Vec<_>>())
 }
@@ -191,7 +191,8 @@ fn lengths(title: &str, results: &Results, (workload, metric): (fn(usize) -> Wor
         row
     });
     let lengths = Workload::LENGTHS.map(|length| whole(length as f64));
-    let heads: Vec<&str> = ["client", "server"].into_iter().chain(lengths.iter().map(String::as_str)).collect();
+    let heads: Vec<&str> =
+        ["client", "server"].into_iter().chain(lengths.iter().map(String::as_str)).collect();
     table(title, &heads, &rows.collect::<Vec<_>>())
 }
 

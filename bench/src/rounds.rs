@@ -96,7 +96,9 @@ impl Workload {
                 let (handoffs, packets) = queue::pass(child, hosts, (plan.waiters, sessions), 0)?;
                 Sample::Drained { handoffs, packets }
             }
-            Workload::Behind(_) | Workload::Join(_) => return Err(Failure::Refused("these are measured together".to_string())),
+            Workload::Behind(_) | Workload::Join(_) => {
+                return Err(Failure::Refused("these are measured together".to_string()));
+            }
         })
     }
 }
@@ -185,7 +187,10 @@ pub(crate) enum Sample {
     Rate(Rate),
     Handoffs(Handoffs),
     /// A queue that was drained, and how many packets the server saw meanwhile.
-    Drained { handoffs: Handoffs, packets: Option<u64> },
+    Drained {
+        handoffs: Handoffs,
+        packets: Option<u64>,
+    },
     /// How long each joining took, in microseconds.
     Joins(Vec<f64>),
 }
@@ -360,7 +365,9 @@ fn lengths(
                 results.samples.entry((workload, *pair)).or_default().push(sample);
             };
             if let Workload::Join(_) = workload {
-                for (length, us) in queue::joins(child, &hosts, &Workload::LENGTHS, plan.joins, plan.patience)? {
+                for (length, us) in
+                    queue::joins(child, &hosts, &Workload::LENGTHS, plan.joins, plan.patience)?
+                {
                     add(Workload::Join(length), Sample::Joins(us));
                 }
                 continue;

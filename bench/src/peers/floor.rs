@@ -126,7 +126,9 @@ impl Peer for Floor {
             connections[*holder].flush()?;
             connections[*next].event()?;
             let names = connections[*next].ask(&list(QUEUE))?.map_err(refused)?;
-            let Response::Names(names) = names else { return Err(Failure::Unreadable("no list".to_string())) };
+            let Response::Names(names) = names else {
+                return Err(Failure::Unreadable("no list".to_string()));
+            };
             if names.iter().any(|name| sequence(name) < sequence(own)) {
                 return Err(Failure::Refused("somebody is before the next one".to_string()));
             }

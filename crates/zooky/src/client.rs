@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, State};
 
 use crate::Error;
-use crate::mirror::Mirrors;
 use crate::handover::Groups;
+use crate::mirror::Mirrors;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn no_name_comes_twice() {
         // Two bits of each say that it is ours.
-        let names: std::collections::HashSet<u64> = (0..100_000).map(|n| scattered(n) & !(0b11 << 62)).collect();
+        let names: std::collections::HashSet<u64> =
+            (0..100_000).map(|n| scattered(n) & !(0b11 << 62)).collect();
         assert_eq!(names.len(), 100_000);
     }
 }

@@ -80,8 +80,15 @@ struct State {
 enum Stage {
     Off,
     /// The watch and the listing are under way.
-    Opening { early: Vec<(EventType, String)> },
-    On { mirror: Mirror, session: i64, since: Instant, _watch: TreeWatch },
+    Opening {
+        early: Vec<(EventType, String)>,
+    },
+    On {
+        mirror: Mirror,
+        session: i64,
+        since: Instant,
+        _watch: TreeWatch,
+    },
 }
 
 /// What a waiter is to do who has found out whom it waits for.
@@ -215,7 +222,12 @@ impl Use {
 pub(crate) enum Listing {
     Plain(Pending<Children>),
     /// A mirror is begun with it.
-    Opening { opening: Opening, watch: TreeWatch, set: Pending<()>, listed: Pending<(Children, Stat)> },
+    Opening {
+        opening: Opening,
+        watch: TreeWatch,
+        set: Pending<()>,
+        listed: Pending<(Children, Stat)>,
+    },
 }
 
 impl Listing {
@@ -295,7 +307,8 @@ impl Opening {
             Err(Doubt) => state.end(End::Doubt),
             Ok(()) if mirror.clients() > most_clients(mirror.len()) => state.end(End::Crowd),
             Ok(()) => {
-                state.stage = Stage::On { mirror, session: session.id(), since: Instant::now(), _watch: watch };
+                state.stage =
+                    Stage::On { mirror, session: session.id(), since: Instant::now(), _watch: watch };
                 self.mirrors.runtime.spawn(end_when_idle(self.slot.clone(), self.epoch));
             }
         }

@@ -63,7 +63,11 @@ async fn cut_at(proxy: &Proxy, ops: &[i32]) {
         for (n, &cut) in cuts.iter().enumerate() {
             contest.reaches(contest.grants() + CLIENTS).await;
             proxy.cut(cut);
-            if matches!(cut, Cut::Request(op::ADD_WATCH | op::GET_CHILDREN2) | Cut::Reply(op::ADD_WATCH | op::GET_CHILDREN2)) {
+            if matches!(
+                cut,
+                Cut::Request(op::ADD_WATCH | op::GET_CHILDREN2)
+                    | Cut::Reply(op::ADD_WATCH | op::GET_CHILDREN2)
+            ) {
                 // Mirrors are opened on new connections.
                 proxy.refuse();
                 proxy.admit();

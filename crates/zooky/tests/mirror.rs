@@ -88,7 +88,9 @@ async fn wait_together(theirs: &Lock, ours: &Lock, observer: &Observer) {
     }
     observer.count(ours.path(), 7).await;
     holder.release().await.unwrap();
-    while let Some(served) = tokio::time::timeout(LONG / 2, waiting.join_next()).await.expect("all are served") {
+    while let Some(served) =
+        tokio::time::timeout(LONG / 2, waiting.join_next()).await.expect("all are served")
+    {
         served.unwrap();
     }
 }
@@ -115,8 +117,10 @@ async fn a_mirrored_lock_costs_a_create_and_a_delete(hosts: String) {
     seen.retain(|&op| op != op::GET_DATA);
     assert_eq!(seen, [op::CREATE2, op::DELETE]);
     // Nobody uses it any more: then it costs nothing any more either.
-    eventually("the watch's removal", || async { play.proxy.requests().contains(&op::REMOVE_WATCHES).then_some(()) })
-        .await;
+    eventually("the watch's removal", || async {
+        play.proxy.requests().contains(&op::REMOVE_WATCHES).then_some(())
+    })
+    .await;
     assert!(!play.is_mirrored().await);
 }
 
@@ -234,7 +238,8 @@ async fn a_contender_that_may_not_be_seen_is_not_passed_over(hosts: String) {
     let play = Play::begin(&hosts, "mirrored-hidden").await;
     let secret = Session::connect(config(&hosts).auth("digest", "somebody:else")).await.unwrap();
     let hidden = format!("{}/9f1c2d3e4b5a4c7d8e9f0a1b2c3d4e5f__lock__", play.ours.path());
-    let hidden = secret.create(&hidden, "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::creator_all()).await.unwrap();
+    let hidden =
+        secret.create(&hidden, "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::creator_all()).await.unwrap();
     let mut waiting = play.acquiring();
     // Where it may be watched, it is waited for; else there is an error.
     match tokio::time::timeout(Duration::from_secs(1), &mut waiting).await {

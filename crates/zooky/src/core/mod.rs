@@ -4,10 +4,10 @@
 
 pub(crate) mod contender;
 pub(crate) mod dialect;
-pub(crate) mod mirror;
 pub(crate) mod handover;
 pub(crate) mod leases;
 pub(crate) mod message;
+pub(crate) mod mirror;
 pub(crate) mod queue;
 pub(crate) mod respect;
 pub(crate) mod value;
