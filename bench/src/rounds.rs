@@ -138,7 +138,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Everything, in about eight minutes. Many short slices rather than few long ones: the two sides of a ratio then
+    /// Everything, in about seven minutes. Many short slices rather than few long ones: the two sides of a ratio then
     /// lie close together in time.
     pub(crate) fn full() -> Plan {
         Plan {
@@ -157,7 +157,7 @@ impl Plan {
             hands: 40,
             joins: 2,
             patience: Duration::from_millis(150),
-            budget: Duration::from_secs(480),
+            budget: Duration::from_secs(420),
         }
     }
 

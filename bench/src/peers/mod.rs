@@ -230,7 +230,7 @@ fn cpu_us() -> f64 {
 }
 
 /// Microseconds since `start`, to a tenth: the lines stay short.
-fn us_since(start: Instant) -> f64 {
+pub(crate) fn us_since(start: Instant) -> f64 {
     (start.elapsed().as_nanos() as f64 / 100.0).round() / 10.0
 }
 

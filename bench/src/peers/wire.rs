@@ -36,15 +36,13 @@ impl Connection {
     /// Opens a new session.
     pub(crate) fn open(hosts: &str) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(hosts).map_err(Failure::io(&format!("connecting to {hosts}")))?;
+        Connection::open_on(stream)
+    }
+
+    /// Opens a new session on a connection that is there.
+    pub(crate) fn open_on(stream: TcpStream) -> Result<Connection, Failure> {
         stream.set_nodelay(true)?;
-        let mut connection = Connection {
-            stream,
-            input: BytesMut::with_capacity(1 << 16),
-            output: Writer::new(),
-            xid: 0,
-            session: 0,
-            asked: VecDeque::new(),
-        };
+        let mut connection = Connection::from_parts(stream, 0);
         let hello = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: 0,
@@ -60,6 +58,23 @@ impl Connection {
         let frame = connection.frame()?;
         connection.session = ConnectResponse::decode(&mut Reader::new(&frame))?.session_id;
         Ok(connection)
+    }
+
+    /// The socket and the last xid, for one who reads and writes itself; nothing may be outstanding.
+    pub(crate) fn into_parts(self) -> (TcpStream, i32) {
+        (self.stream, self.xid)
+    }
+
+    /// A connection again, from what [`Connection::into_parts`] gave; its session's number is not known any more.
+    pub(crate) fn from_parts(stream: TcpStream, xid: i32) -> Connection {
+        Connection {
+            stream,
+            input: BytesMut::new(),
+            output: Writer::new(),
+            xid,
+            session: 0,
+            asked: VecDeque::new(),
+        }
     }
 
     /// The session's number.

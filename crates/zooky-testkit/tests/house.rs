@@ -19,6 +19,16 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
     ("zooky-cli", &["zooky", "zooky-server"], &[]),
     ("zooky-python", &["zooky", "zooky-server"], &[]),
     ("zooky-testkit", &[], &[]),
+    // The simulator, and the same sources built a second time for it.
+    ("zooky-sim-machine", &[], &[]),
+    ("zooky-sim-getrandom", &["zooky-sim-machine"], &[]),
+    ("zooky-client-simulated", &["zooky-wire", "zooky-sim-machine", "zooky-sim-getrandom"], &[]),
+    (
+        "zooky-simulated",
+        &["zooky-client", "zooky-client-simulated", "zooky-sim-machine", "zooky-sim-getrandom"],
+        &[],
+    ),
+    ("zooky-sim", &["zooky-wire", "zooky-server", "zooky", "zooky-simulated", "zooky-sim-machine"], &[]),
     ("zooky-bench", EVERY_LIBRARY, &[]),
     ("zooky-fuzz", EVERY_LIBRARY, &[]),
 ];
@@ -77,6 +87,27 @@ fn sources_say_what_they_are_for_and_are_not_too_long() {
         }
         shape_violations(text)
     });
+}
+
+/// `crates/zooky-sim` builds the client and the locks a second time; what they depend on must be there as well.
+#[test]
+fn the_simulator_builds_what_the_crates_build() {
+    let pairs =
+        [("crates/zooky-client", "crates/zooky-sim/client"), ("crates/zooky", "crates/zooky-sim/locks")];
+    for (ours, simulated) in pairs {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |directory: &str| {
+            let manifest = fs::read_to_string(root.join(directory).join("Cargo.toml")).unwrap();
+            let all = dependencies(&manifest).into_iter().filter(|(_, kind)| kind == "dependencies");
+            // One that was replaced is there by both names.
+            all.map(|(name, _)| name).filter(|name| !name.contains("sim")).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(
+            read(ours),
+            read(simulated),
+            "give {simulated}/Cargo.toml the dependencies of {ours}/Cargo.toml"
+        );
+    }
 }
 
 fn import_violations(manifest: &str) -> Vec<String> {

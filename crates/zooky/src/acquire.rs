@@ -1,8 +1,10 @@
 //! Carries out what `core/contender.rs` decides, on one session, and cleans up after those who leave.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
+use tracing::Instrument;
+use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
@@ -14,6 +16,7 @@ use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
 use crate::mirror::{self, Wait};
+use crate::observe;
 use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
@@ -126,7 +129,9 @@ impl Recipe {
                 Err(fault) => return Err(fault),
             };
             let entry = self.enter(session, role);
-            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
+            let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
+            let wait = pin!(entry.wait(waiting));
+            match deadlock::unless_stuck(self, prefix, wait).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
@@ -190,14 +195,29 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
+        let mut woken = None;
         let mut action = self.core.start();
         loop {
             if let Some(progress) = &self.recipe.progress {
                 progress.set_created(self.core.node().is_some());
             }
             action = match action {
-                Action::Watch(child) => self.watch(&child, waiting).await?,
-                Action::Grant => return self.grant(),
+                Action::Watch(child) => {
+                    if woken.is_none() {
+                        observe::waits(self.role.mode());
+                    }
+                    let span = observe::waiting(&self.recipe.path, &child);
+                    let next = self.watch(&child, waiting).instrument(span).await?;
+                    woken = Some(BootInstant::now());
+                    next
+                }
+                Action::Grant => {
+                    let guard = self.grant();
+                    if let (Ok(_), Some(woken)) = (&guard, woken) {
+                        observe::handed_over(self.role.mode(), woken);
+                    }
+                    return guard;
+                }
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
@@ -384,7 +404,7 @@ impl Entry<'_> {
         waiting.set(contender);
     }
 
-    fn grant(mut self) -> Result<Guard, Error> {
+    fn grant(&mut self) -> Result<Guard, Error> {
         // The clock is read once more: what the server granted to a session that is past its
         // deadline is no lock.
         if self.session.state() == State::Lost {

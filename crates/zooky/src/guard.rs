@@ -3,12 +3,15 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tracing::{Instrument, Span};
 use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Mode, classify};
+use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
+use crate::observe::{self, Holding};
 use crate::tenure::{Flag, Tenure};
 use crate::{Error, FencingToken};
 
@@ -51,6 +54,7 @@ pub(crate) struct Held {
     /// Whose turn it is among the tasks of this process, if they share the node.
     seat: Option<Seat>,
     released: Flag,
+    holding: Holding,
     /// The guard that took this one's place when it was upgraded or downgraded.
     successor: OnceLock<Arc<Held>>,
 }
@@ -64,7 +68,10 @@ impl Guard {
     pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
         let token = FencingToken::new(tenure.czxid, count);
         let released = Flag::default();
-        Guard { held: Arc::new(Held { tenure, token, seat, released, successor: OnceLock::new() }) }
+        let mode = classify(tenure.name()).map_or(Mode::Exclusive, |what| what.mode);
+        let holding = Holding::begin(&tenure.recipe.path, mode, &tenure.node, token);
+        let successor = OnceLock::new();
+        Guard { held: Arc::new(Held { tenure, token, seat, released, holding, successor }) }
     }
 
     /// The lock's path.
@@ -89,7 +96,7 @@ impl Guard {
 
     /// Whether the lock is held, as of now: the clock is read at each call.
     pub fn state(&self) -> GuardState {
-        self.held.tenure.state()
+        self.held.state()
     }
 
     /// Whether the lock is not lost, as of now.
@@ -168,6 +175,40 @@ impl Guard {
         }
     }
 
+    /// A contender that came while the lock was held and does not respect it, if one has been seen: the first one,
+    /// until the first [certain](ForeignContender::certain) one.
+    ///
+    /// Clients that overlook ours (which do, is in the repository's `docs/interop.md`) cannot be kept out when
+    /// they come second: then two believe that they hold the lock. It is seen from 0.2 s after the grant on, and then
+    /// within about a quarter of a second and 0.2 ms for each child of the directory. Never with
+    /// [`allow_foreign`](crate::Lock::allow_foreign).
+    pub fn foreign_contender(&self) -> Option<ForeignContender> {
+        self.held.tenure.foreign.borrow().clone()
+    }
+
+    /// Resolves when a contender is seen that surely does not respect the lock; at once if one has been. What to do
+    /// is for the holder to decide: stop, or go on behind a resource that checks tokens. Cancel-safe. The end
+    /// of the lock does not resolve it: wait for [`lost`](Guard::lost), too.
+    pub async fn foreign(&self) -> ForeignContender {
+        foreign::certain(&self.held.tenure.foreign).await
+    }
+
+    /// A future for another task, which does not keep the lock: the contender as [`foreign`](Guard::foreign) has it,
+    /// `None` if the lock was released or lost before. It goes on through upgrades and downgrades.
+    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + 'static {
+        let mut held = self.held.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    found = foreign::certain(&held.tenure.foreign) => return Some(found),
+                    () = held.lost() => {}
+                }
+                held = held.successor.get().cloned()?;
+            }
+        }
+    }
+
     /// Releases the lock and waits until its node is deleted, through reconnects. If the future is
     /// dropped, the release goes on in the background. A lock that is handed on to another task of
     /// this process ([`Handover`](crate::Handover)) is released at once.
@@ -178,17 +219,23 @@ impl Guard {
     pub async fn release(self) -> Result<(), Error> {
         let held = self.held.clone();
         let lost = || Error::Lost { path: held.tenure.recipe.path.to_string() };
-        let was_lost = held.tenure.state() == GuardState::Lost;
+        let was_lost = held.state() == GuardState::Lost;
         match held.let_go() {
-            Some(tenure) if tenure.remove().await => Ok(()),
+            Some(tenure) if tenure.remove().instrument(releasing(&tenure)).await => Ok(()),
             None if !was_lost => Ok(()),
             _ => Err(lost()),
         }
     }
 
+    /// The lock was acquired in this span.
+    pub(crate) fn acquired_in(&self, span: &Span) {
+        self.held.holding.follows(span);
+    }
+
     /// Takes the node out, to be looked after by somebody else.
     pub(crate) fn into_tenure(self) -> Arc<Tenure> {
         self.held.released.raise();
+        self.held.holding.cancel();
         self.held.tenure.clone()
     }
 }
@@ -201,12 +248,26 @@ impl Drop for Guard {
     }
 }
 
+fn releasing(tenure: &Tenure) -> Span {
+    observe::releasing(&tenure.recipe.path, &tenure.node)
+}
+
 impl Held {
+    fn state(&self) -> GuardState {
+        let state = self.tenure.state();
+        if state == GuardState::Lost {
+            self.holding.lost();
+        }
+        state
+    }
+
     /// The holder lets go. The node, if it is now for the caller to remove.
     fn let_go(&self) -> Option<Arc<Tenure>> {
         if !self.released.raise() {
             return None;
         }
+        self.state();
+        self.holding.end();
         match &self.seat {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
@@ -218,7 +279,7 @@ impl Held {
             return;
         }
         tokio::select! {
-            () = self.tenure.lost() => {}
+            () = self.tenure.lost() => self.holding.lost(),
             () = self.released.wait() => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::core::dialect::Role;
 use crate::core::handover::{Admitted, Bound, Left, Turns};
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
+use crate::observe;
 use crate::tenure::Tenure;
 use crate::{Error, Owner};
 
@@ -544,10 +545,14 @@ impl Local {
 impl Recipe {
     /// Waits for ever: with a contender of its own, or with the one that the process's tasks share.
     pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
-        match &self.local {
-            None => self.acquire_alone(role, waiting).await,
-            Some(local) => local.group(self, role).acquire(self.on_wait.clone(), waiting).await,
-        }
+        // Pinned here: handed on by value it would take its room several times.
+        let acquire = pin!(async {
+            match &self.local {
+                None => self.acquire_alone(role, waiting).await,
+                Some(local) => local.group(self, role).acquire(self.on_wait.clone(), waiting).await,
+            }
+        });
+        observe::acquisition(&self.path, role.mode(), acquire).await
     }
 
     /// Takes the lock if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is told who, at
@@ -557,10 +562,13 @@ impl Recipe {
         role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
-        match &self.local {
-            None => self.try_alone(role, report).await,
-            Some(local) => local.group(self, role).try_acquire(report).await,
-        }
+        let attempt = pin!(async {
+            match &self.local {
+                None => self.try_alone(role, report).await,
+                Some(local) => local.group(self, role).try_acquire(report).await,
+            }
+        });
+        observe::attempt(&self.path, role.mode(), attempt).await
     }
 
     /// Whether contenders made by this recipe and the other look the same to everybody.

@@ -9,6 +9,7 @@ use crate::core::dialect::Role;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
+use crate::observe;
 use crate::{Client, Error, Owner};
 
 /// An exclusive lock on a path, first come first served.
@@ -196,5 +197,7 @@ pub(crate) async fn within(recipe: &Recipe, role: Role, timeout: Duration) -> Re
         return result;
     }
     let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));
-    Err(Error::Timeout { path, waited: begun.elapsed(), holder })
+    let timeout = Error::Timeout { path, waited: begun.elapsed(), holder };
+    observe::failure(&timeout);
+    Err(timeout)
 }

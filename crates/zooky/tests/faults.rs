@@ -42,7 +42,7 @@ async fn connections_break_while_eight_clients_contend(hosts: String) {
     let proxy = Proxy::start(&hosts).await;
     proxy.make_old();
     let ops = [op::CREATE2, op::GET_CHILDREN, op::DELETE, op::GET_DATA, op::SYNC];
-    cut_at(&proxy, &ops).await;
+    cut_at(&proxy, &ops, op::UNKNOWN).await;
 }
 
 backends!(connections_break_while_eight_mirrors_are_kept:
@@ -51,13 +51,19 @@ backends!(connections_break_while_eight_mirrors_are_kept:
 
 async fn connections_break_while_eight_mirrors_are_kept(hosts: String) {
     let proxy = Proxy::start(&hosts).await;
-    cut_at(&proxy, &[op::CREATE2, op::ADD_WATCH, op::DELETE, op::GET_CHILDREN2, op::SYNC]).await;
+    cut_at(&proxy, &[op::CREATE2, op::ADD_WATCH, op::DELETE, op::GET_CHILDREN2, op::SYNC], op::ADD_WATCH).await;
     assert!(proxy.requests().contains(&op::ADD_WATCH));
 }
 
 /// Cuts connections at each of these requests, and at their answers, while clients contend.
-async fn cut_at(proxy: &Proxy, ops: &[i32]) {
+async fn cut_at(proxy: &Proxy, ops: &[i32], watch: i32) {
     let mut contest = Contest::start(&proxy.hosts(), TIMEOUT);
+    // All have asked for a mirror. A server that does not know them hangs up, which would spoil a cut.
+    eventually("that all have asked", || async {
+        (proxy.requests().iter().filter(|&&op| op == watch).count() >= CLIENTS).then_some(())
+    })
+    .await;
+    contest.reaches(contest.grants() + 3 * CLIENTS).await;
     let cuts: Vec<Cut> = ops.iter().flat_map(|&op| [Cut::Request(op), Cut::Reply(op)]).collect();
     for round in 0..3 {
         for (n, &cut) in cuts.iter().enumerate() {

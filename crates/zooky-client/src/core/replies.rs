@@ -243,6 +243,11 @@ impl<R, W: Watcher> Core<R, W> {
                 self.requests.unanswered(sent);
                 return self.expired(now, out);
             }
+            ErrorCode::SESSION_CLOSED_REQUIRE_SASL if matches!(self.life, Life::Opening | Life::Open) => {
+                self.requests.unanswered(sent);
+                self.lose(now, &Error::AuthRequired, out);
+                return Ok(());
+            }
             _ if sent.op == OpCode::CLOSE_SESSION => {
                 self.over(Ok(()), out);
                 return Ok(());

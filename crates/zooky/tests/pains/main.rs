@@ -10,6 +10,9 @@ mod pain_03_a_node_of_a_dead_session;
 mod pain_05_a_create_that_may_have_happened;
 mod pain_08_a_deadlock_after_a_reconnect;
 mod pain_10_readers_and_writers;
+mod pain_12_herds;
+mod pain_15_watches_of_those_who_gave_up;
+mod pain_16_tries_that_write;
 
 use zooky::{Client, Dialect, Lock, RwLock};
 
