@@ -10,13 +10,14 @@
 //! every creation and deletion: so there are mirrors only while few clients contend, or where the queue is so long
 //! that listing it costs more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use zooky_client::{
     Children, Error as SessionError, EventType, Pending, Session, Stat, TreeSink, TreeWatch, WatchEvent,
 };
@@ -67,7 +68,7 @@ struct State {
     /// Which watch is the present one: an old one's late events are nobody's.
     epoch: u64,
     /// By the name of the contender that they wait for.
-    waiters: HashMap<String, Vec<oneshot::Sender<()>>>,
+    waiters: BTreeMap<String, Vec<oneshot::Sender<()>>>,
     users: usize,
     joins: u32,
     waits: u32,
@@ -375,7 +376,7 @@ impl State {
         State {
             stage: Stage::Off,
             epoch: 0,
-            waiters: HashMap::new(),
+            waiters: BTreeMap::new(),
             users: 0,
             joins: 0,
             waits: 0,

@@ -51,7 +51,8 @@ backends!(connections_break_while_eight_mirrors_are_kept:
 
 async fn connections_break_while_eight_mirrors_are_kept(hosts: String) {
     let proxy = Proxy::start(&hosts).await;
-    cut_at(&proxy, &[op::CREATE2, op::ADD_WATCH, op::DELETE, op::GET_CHILDREN2, op::SYNC], op::ADD_WATCH).await;
+    cut_at(&proxy, &[op::CREATE2, op::ADD_WATCH, op::DELETE, op::GET_CHILDREN2, op::SYNC], op::ADD_WATCH)
+        .await;
     assert!(proxy.requests().contains(&op::ADD_WATCH));
 }
 
