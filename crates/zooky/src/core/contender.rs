@@ -234,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_that_is_behind_grants_nothing() {
+        let mut c = contender(1, Kind::KazooLock);
+        let (node, other) = (own(&c, 5), own(&contender(2, Kind::KazooLock), 4));
+        c.created(Ok(node.clone()));
+        let mut mirror = Mirror::new(&[], 4);
+        assert_eq!(c.mirrored(&mirror), None);
+        mirror.created(&other.name).unwrap();
+        assert_eq!(c.mirrored(&mirror), None, "whoever is before us may not have been told of");
+        mirror.created(&node.name).unwrap();
+        assert_eq!(c.mirrored(&mirror), Some(Action::Watch(other.name.clone())));
+        mirror.deleted(&other.name);
+        assert_eq!(c.mirrored(&mirror), Some(Action::Grant));
+        mirror.deleted(&node.name);
+        assert_eq!(c.mirrored(&mirror), None, "a listing decides whether it is gone");
+    }
+
+    #[test]
     fn a_removed_node_joins_again() {
         let mut c = contender(1, Kind::KazooLock);
         let node = own(&c, 5);
