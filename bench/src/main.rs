@@ -185,7 +185,7 @@ fn publish(args: &Measure, part: &str, text: &str, complete: bool) -> Result<(),
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
     interrupt::listen()?;
-    let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
+    let usual = peer.own_server().unwrap_or(ServerKind::Apache);
     let data = data_directory(None)?;
     let server = Server::start(server.unwrap_or(usual), data.path())?;
     let mut child = child::Child::spawn(peer, Flavor::default())?;

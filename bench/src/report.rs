@@ -19,6 +19,8 @@ machines; ratios do.
 - *Apache*: Apache ZooKeeper alone, fsync on, 1 GiB heap. *zooky server*: every write synced before its answer.
   *redis*: `appendfsync always`; it knows no queue, no session and no fencing token, and is here as the measure of
   two durable writes.
+- *etcd*: its own lock service, one request to take and one to give, by its JSON gateway, which adds a hop inside the
+  server. For each of the tasks of one process it has a lease of its own.
 - *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
   cannot do better.
 - *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.

@@ -391,11 +391,11 @@ fn start_servers(
     results: &mut Results,
 ) -> Result<Vec<(ServerKind, Server)>, Failure> {
     let wanted = |kind: ServerKind| match kind {
-        ServerKind::Redis => plan.peers.contains(&PeerKind::Redis),
-        _ => plan.peers.iter().any(|peer| *peer != PeerKind::Redis),
+        ServerKind::Redis | ServerKind::Etcd => plan.peers.iter().any(|peer| peer.own_server() == Some(kind)),
+        _ => plan.peers.iter().any(|peer| peer.own_server().is_none()),
     };
     let mut servers = Vec::new();
-    for kind in [ServerKind::Apache, ServerKind::Ours, ServerKind::Redis] {
+    for kind in [ServerKind::Apache, ServerKind::Ours, ServerKind::Redis, ServerKind::Etcd] {
         if wanted(kind) {
             say(&format!("starting {}", kind.name()));
             let server = Server::start(kind, data)?;
@@ -415,12 +415,18 @@ fn start_children(
     let mut children = Vec::new();
     for &peer in &plan.peers {
         for (kind, server) in servers {
-            if (peer == PeerKind::Redis) != (*kind == ServerKind::Redis) {
+            let fits = match peer.own_server() {
+                Some(own) => own == *kind,
+                None => matches!(kind, ServerKind::Apache | ServerKind::Ours),
+            };
+            if !fits {
                 continue;
             }
             say(&format!("starting {} on {}", peer.name(), kind.name()));
             let mut child = Child::spawn(peer, plan.flavor)?;
-            results.traces.insert((peer, *kind), Trace::of(&mut child, &server.hosts())?);
+            if peer != PeerKind::Etcd {
+                results.traces.insert((peer, *kind), Trace::of(&mut child, &server.hosts())?);
+            }
             let hello: Hello = child.obey(&Order::Setup { hosts: server.hosts() })?;
             if !hello.version.is_empty() {
                 results.versions.insert(format!("client {}", peer.name()), hello.version);

@@ -1,6 +1,7 @@
 //! The clients that are measured. Each runs in a process of its own, so that all are measured alike; those in
 //! Rust are this same program, run as `zooky-bench peer NAME`.
 
+mod etcd;
 mod floor;
 mod on_tokio;
 pub(crate) mod redis;
@@ -10,6 +11,7 @@ mod zooky;
 
 use crate::failure::Failure;
 use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release, Standing, Waited};
+use crate::servers::ServerKind;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::io::{BufRead, Write};
@@ -33,17 +35,20 @@ pub(crate) enum PeerKind {
     Floor,
     /// redis SET NX and DEL, on redis-server.
     Redis,
+    /// etcd's lock service, on etcd.
+    Etcd,
 }
 
 impl PeerKind {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [PeerKind; 6] = [
+    pub(crate) const ALL: [PeerKind; 7] = [
         PeerKind::Zooky,
         PeerKind::Kazoo,
         PeerKind::Curator,
         PeerKind::ZookeeperClient,
         PeerKind::Floor,
         PeerKind::Redis,
+        PeerKind::Etcd,
     ];
 
     /// Its name in tables and on the command line.
@@ -55,6 +60,7 @@ impl PeerKind {
             PeerKind::ZookeeperClient => "zookeeper-client",
             PeerKind::Floor => "floor",
             PeerKind::Redis => "redis",
+            PeerKind::Etcd => "etcd",
         }
     }
 
@@ -75,7 +81,16 @@ impl PeerKind {
 
     /// Whether its waiters are nodes in a ZooKeeper that others can queue up behind.
     pub(crate) fn queues_in_zookeeper(self) -> bool {
-        self != PeerKind::Redis
+        self.own_server().is_none()
+    }
+
+    /// The server that it cannot do without; the others speak with ZooKeeper and with ours.
+    pub(crate) fn own_server(self) -> Option<ServerKind> {
+        match self {
+            PeerKind::Redis => Some(ServerKind::Redis),
+            PeerKind::Etcd => Some(ServerKind::Etcd),
+            _ => None,
+        }
     }
 
     /// Starts its process. `flavor` is the tokio runtime of those that run on one.
@@ -200,6 +215,7 @@ fn connect(kind: PeerKind, flavor: Flavor, hosts: &str) -> Result<Box<dyn Peer>,
         }
         PeerKind::Floor => Box::new(floor::Floor::new(hosts)),
         PeerKind::Redis => Box::new(redis::Redis::new(hosts)),
+        PeerKind::Etcd => Box::new(etcd::Etcd::new(hosts)),
         other => return Err(Failure::Refused(format!("{} does not run in this process", other.name()))),
     })
 }
