@@ -109,6 +109,12 @@ impl Guard {
         &self.held.tenure.session
     }
 
+    /// Its node has a marker of the lock-delay beside it, to be removed with it.
+    pub(crate) fn has_marker(&self, path: String) {
+        // The same each time: it is made of the node's name.
+        let _ = self.held.tenure.marker.set(path);
+    }
+
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
     /// ensemble acknowledges; in quiet times at least half the session's timeout is left.
     pub fn deadline(&self) -> BootInstant {

@@ -15,6 +15,7 @@ use zooky_client::BootInstant;
 use crate::acquire::{OnWait, Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::core::handover::{Admitted, Bound, Left, Turns};
+use crate::delay::LockDelay;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::observe;
@@ -581,6 +582,7 @@ impl Recipe {
             && self.dialect == other.dialect
             && self.deadlocks_below == other.deadlocks_below
             && self.allow_foreign == other.allow_foreign
+            && self.delay.as_ref().map(LockDelay::time) == other.delay.as_ref().map(LockDelay::time)
             && (Arc::ptr_eq(&self.acl, &other.acl) || self.acl == other.acl)
             && (Arc::ptr_eq(&self.owner, &other.owner) || same_owner())
     }

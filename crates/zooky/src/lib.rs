@@ -36,6 +36,7 @@ mod cleanup;
 mod client;
 mod core;
 mod deadlock;
+mod delay;
 mod election;
 mod error;
 mod foreign;

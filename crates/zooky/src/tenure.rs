@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
 use crate::core::dialect::classify;
 use crate::core::message;
+use crate::delay;
 use crate::foreign;
 use crate::guard::GuardState;
 
@@ -40,6 +41,8 @@ pub(crate) struct Tenure {
     /// The holder let go, or another node took this one's place: what happens to it now is no loss.
     ended: AtomicBool,
     minder: Mutex<Option<AbortHandle>>,
+    /// The node of the lock-delay that is removed together with this one.
+    pub(crate) marker: OnceLock<String>,
 }
 
 /// Something that happens once, and those who wait for it.
@@ -88,6 +91,7 @@ impl Tenure {
             foreign: foreign::Seen::default(),
             ended: AtomicBool::new(false),
             minder: Mutex::new(None),
+            marker: OnceLock::new(),
         });
         recipe.client.nursery().take_in(&tenure);
         tenure
@@ -159,10 +163,16 @@ impl Tenure {
         self.let_go();
         if self.state() == GuardState::Lost {
             self.end();
+            // Whoever lets go of what was lost by a deletion has stopped: nobody needs to wait for them.
+            if let Some(marker) = self.marker.get().cloned() {
+                let session = self.session.clone();
+                let clean = async move { cleanup::remove(&session, &marker, true).await };
+                self.recipe.client.runtime().spawn(clean);
+            }
             return false;
         }
         let rest = Unfinished(Some(self));
-        let deleted = self.session.delete(&self.node, -1);
+        let deleted = delay::send_removal(&self.session, &self.node, self.marker.get());
         self.end();
         let removed = match deleted.await {
             Ok(()) => Removed::ByUs,
@@ -180,14 +190,25 @@ impl Tenure {
     pub(crate) fn remove_in_background(self: Arc<Tenure>) {
         self.let_go();
         let tenure = self.clone();
-        self.session.delete_unattended(&self.node, -1, move |fault| {
+        let again = move |fault| {
             if !matches!(fault, SessionError::NoNode { .. }) {
                 let runtime = tenure.recipe.client.runtime().clone();
                 runtime.spawn(async move {
                     cleanup::remove(&tenure.session, &tenure.node, true).await;
                 });
             }
-        });
+        };
+        match self.marker.get() {
+            None => self.session.delete_unattended(&self.node, -1, again),
+            marker => {
+                let sent = delay::send_removal(&self.session, &self.node, marker);
+                self.recipe.client.runtime().spawn(async move {
+                    if let Err(fault) = sent.await {
+                        again(fault);
+                    }
+                });
+            }
+        }
         self.end();
     }
 
@@ -221,7 +242,7 @@ impl Drop for Unfinished<'_> {
         if let Some(tenure) = self.0.take().cloned() {
             let runtime = tenure.recipe.client.runtime().clone();
             runtime.spawn(async move {
-                cleanup::remove(&tenure.session, &tenure.node, true).await;
+                delay::remove_both(&tenure.session, &tenure.node, tenure.marker.get()).await;
             });
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing here knows a socket, a task or a clock; `acquire.rs` carries out what is decided here.
 
 pub(crate) mod contender;
+pub(crate) mod delay;
 pub(crate) mod dialect;
 pub(crate) mod handover;
 pub(crate) mod leases;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use zooky::{Error, Lock};
 
-use crate::common::{self, Observer, client, eventually, path, telling};
+use crate::common::{self, Observer, client, eventually, path};
 
-/// How many watches the server keeps.
-fn watch_count(hosts: &str) -> u64 {
-    let answer = zooky_testkit::four_letter(hosts.parse().unwrap(), "mntr").unwrap();
-    let count = answer.lines().find_map(|line| line.strip_prefix("zk_watch_count"));
-    count.expect("mntr tells zk_watch_count").trim().parse().unwrap()
+/// How many sessions the server keeps watches of this node for.
+fn watchers(hosts: &str, node: &str) -> usize {
+    let answer = zooky_testkit::four_letter(hosts.parse().unwrap(), "wchp").unwrap();
+    let lines = answer.lines().skip_while(|line| *line != node).skip(1);
+    lines.take_while(|line| line.starts_with('\t')).count()
 }
 
 backends!(waiters_that_give_up_leave_no_watch:
@@ -22,9 +22,9 @@ async fn waiters_that_give_up_leave_no_watch(hosts: String) {
     let observer = Observer::new(&hosts).await;
     let holder = Lock::new(&client(&hosts).await, &path).unwrap().acquire().await.unwrap();
     // The holder looks after its own node.
-    eventually("the holder's watch", || async { (watch_count(&hosts) == 1).then_some(()) }).await;
+    eventually("the holder's watch", || async { (watchers(&hosts, holder.path()) == 1).then_some(()) }).await;
     let impatient = client(&hosts).await;
-    let (lock, mut waits) = telling(Lock::new(&impatient, &path).unwrap());
+    let lock = Lock::new(&impatient, &path).unwrap();
     for _ in 0..3 {
         let given_up = lock.acquire_timeout(Duration::from_millis(30)).await;
         assert!(matches!(given_up, Err(Error::Timeout { .. })), "{given_up:?}");
@@ -32,13 +32,14 @@ async fn waiters_that_give_up_leave_no_watch(hosts: String) {
             let lock = lock.clone();
             async move { lock.acquire().await }
         });
-        waits.recv().await.unwrap();
         observer.count(&path, 2).await;
+        eventually("its watch", || async { (watchers(&hosts, holder.path()) == 2).then_some(()) }).await;
         cancelled.abort();
         let _ = cancelled.await;
         observer.count(&path, 1).await;
     }
-    eventually("the watches' removal", || async { (watch_count(&hosts) == 1).then_some(()) }).await;
+    eventually("the watches' removal", || async { (watchers(&hosts, holder.path()) == 1).then_some(()) })
+        .await;
 
     // One who gives up takes nobody else's watch along.
     let stays = tokio::spawn({
