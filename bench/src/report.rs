@@ -24,7 +24,7 @@ machines; ratios do.
 - *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
   cannot do better.
 - *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.
-- *kazoo*, *Curator* and *redis* cannot leave their release to the background: they wait for it in that table, too.
+- *kazoo*, *Curator*, *redis* and *etcd* wait for their release also in the table of releases in the background.
 - *handoff*: from the call of the release to the return of the next holder's acquire, in another session.
 ";
 
