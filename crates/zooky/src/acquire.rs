@@ -433,7 +433,7 @@ impl Entry<'_> {
         match (self.core.node(), self.hold.take()) {
             (Some(node), Some(hold)) => {
                 self.may_exist = false;
-                Ok(Guard::new(self.recipe, self.session.clone(), hold, node))
+                Ok(Guard::new(self.recipe, self.role, self.session.clone(), hold, node))
             }
             // Granted without a node: the core never says so. To leave is the safe thing.
             _ => Err(SessionError::SessionLost.into()),

@@ -57,6 +57,7 @@ mod rwlock;
 mod semaphore;
 mod tenure;
 mod token;
+mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
@@ -76,6 +77,7 @@ pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
+pub use upgrade::Unchanged;
 
 /// The types of dates and decimals in a [`Value`].
 pub use {bigdecimal, jiff};

@@ -15,7 +15,7 @@ use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
-use crate::core::dialect::classify;
+use crate::core::dialect::{Role, classify};
 use crate::core::message;
 use crate::delay;
 use crate::foreign;
@@ -28,6 +28,7 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Tenure {
     pub(crate) recipe: Recipe,
+    pub(crate) role: Role,
     /// The node's path.
     pub(crate) node: String,
     /// Of the contender's first node: what its tokens begin with.
@@ -79,9 +80,16 @@ impl Flag {
 
 impl Tenure {
     /// Begins: from now on the node is minded, until [`end`](Tenure::end).
-    pub(crate) fn begin(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Arc<Tenure> {
+    pub(crate) fn begin(
+        recipe: &Recipe,
+        role: Role,
+        session: Session,
+        hold: Hold,
+        node: &OwnNode,
+    ) -> Arc<Tenure> {
         let tenure = Arc::new(Tenure {
             recipe: recipe.clone(),
+            role,
             node: format!("{}/{}", recipe.path, node.name),
             czxid: node.czxid,
             session,
@@ -142,6 +150,13 @@ impl Tenure {
     /// The holder lets go of it: what happens to the node from now on is no loss.
     fn let_go(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// What was to end it came to nothing: it is minded again.
+    pub(crate) fn mind_again(self: &Arc<Tenure>) {
+        if self.ended.swap(false, Ordering::AcqRel) {
+            self.mind();
+        }
     }
 
     fn mind(self: &Arc<Tenure>) {
@@ -210,6 +225,11 @@ impl Tenure {
             }
         }
         self.end();
+    }
+
+    /// It was seen that somebody has removed it.
+    pub(crate) fn gone(&self) {
+        self.mark_removed(false);
     }
 
     fn mark_removed(&self, revoked: bool) {

@@ -9,7 +9,10 @@ pub(crate) mod handover;
 pub(crate) mod leases;
 pub(crate) mod message;
 pub(crate) mod mirror;
+#[cfg(test)]
+mod model;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod upgrade;
 pub(crate) mod value;
 pub(crate) mod waits;
