@@ -178,8 +178,11 @@ impl Driver {
             self.core.forget(now, &path, target);
         }
         if let Some(closers) = drained.close {
-            self.closers.extend(closers);
             self.core.close(now, &mut self.outputs);
+            if !closers.is_empty() {
+                self.core.hurry(now);
+            }
+            self.closers.extend(closers);
         }
     }
 

@@ -32,6 +32,7 @@
 mod acquire;
 mod async_lock;
 pub mod blocking;
+mod clean;
 mod cleanup;
 mod client;
 mod core;
@@ -61,6 +62,7 @@ mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
+pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;

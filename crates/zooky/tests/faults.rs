@@ -40,9 +40,9 @@ backends!(connections_break_while_eight_clients_contend:
 /// Without mirrors, as on servers that know no recursive watches.
 async fn connections_break_while_eight_clients_contend(hosts: String) {
     let proxy = Proxy::start(&hosts).await;
-    proxy.make_old();
+    proxy.hide_operation(op::ADD_WATCH);
     let ops = [op::CREATE2, op::GET_CHILDREN, op::DELETE, op::GET_DATA, op::SYNC];
-    cut_at(&proxy, &ops, op::UNKNOWN).await;
+    cut_at(&proxy, &ops, op::ADD_WATCH).await;
 }
 
 backends!(connections_break_while_eight_mirrors_are_kept:

@@ -16,6 +16,7 @@ use common::{Observer, client};
 use pairs::{Stock, meet_all, meet_ours};
 use table::{OURS, Program, THEIRS, Theirs};
 use tokio::runtime::Handle;
+use zooky::Dialect;
 use zooky_testkit::Ensemble;
 
 /// For a whole matrix, on a machine that does other things, too.
@@ -74,6 +75,64 @@ async fn ours_of_all_dialects_beside_ours(hosts: String) {
         for second in OURS {
             meet_ours(first, second, &clients, &observer).await;
         }
+    }
+}
+
+#[test]
+fn kazoo_and_curator_write_what_ours_write() {
+    let server = Ours::start(TICK);
+    common::run(PATIENCE, ours_write_what_theirs_write(server.hosts()));
+}
+
+/// Our nodes and directories beside the stock clients': names, data and ACLs are the same but for what is random.
+async fn ours_write_what_theirs_write(hosts: String) {
+    let client = client(&hosts).await;
+    let observer = Observer::new(&hosts).await;
+    let mut java = Stock::start(Program::Java, &hosts);
+    let mut python = Stock::start(Program::Python, &hosts);
+    let kinds = [
+        "Lock",
+        "WriteLock",
+        "ReadLock",
+        "mutex",
+        "writer",
+        "reader",
+        "ZkLock",
+        "ZkWriteLock",
+        "ZkReadLock",
+        "ZkAsyncLock",
+    ];
+    for ((dialect, handle), kind) in OURS.into_iter().zip(kinds) {
+        let [our_root, their_root] = ["ours", "theirs"].map(|who| format!("/written-{who}-{kind}"));
+        let stock = if dialect == Dialect::Curator { &mut java } else { &mut python };
+        stock.make(kind, &format!("{their_root}/lock"));
+        stock.begin();
+        assert_eq!(stock.granted(), "true");
+        let (told, _waits) = tokio::sync::mpsc::unbounded_channel();
+        let guard =
+            pairs::acquire(&client, &format!("{our_root}/lock"), (dialect, handle), told).await.unwrap();
+
+        let mut seen = Vec::new();
+        for root in [&our_root, &their_root] {
+            let names = observer.children(&format!("{root}/lock")).await;
+            assert_eq!(names.len(), 1);
+            let mut written = Vec::new();
+            for path in [root.clone(), format!("{root}/lock"), format!("{root}/lock/{}", names[0])] {
+                let (data, stat) = observer.session.get(&path).await.unwrap();
+                let (acl, _) = observer.session.acl(&path).await.unwrap();
+                // kazoo's data is the application's; ours is the owner.
+                let data =
+                    if path.ends_with(&names[0]) && dialect == Dialect::Kazoo { "".into() } else { data };
+                written.push((data, acl, stat.ephemeral_owner == 0));
+            }
+            let id = if dialect == Dialect::Curator { 3..39 } else { 0..32 };
+            let mut shape = names[0].clone();
+            shape.replace_range(id, "");
+            seen.push((shape, written));
+        }
+        assert_eq!(seen[0], seen[1], "{dialect}, {kind}");
+        guard.release().await.unwrap();
+        stock.release();
     }
 }
 

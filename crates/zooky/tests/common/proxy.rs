@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,10 +21,9 @@ pub mod op {
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const REMOVE_WATCHES: i32 = 18;
+    pub const CREATE_CONTAINER: i32 = 19;
     pub const SET_WATCHES: i32 = 101;
     pub const ADD_WATCH: i32 = 106;
-    /// No server knows it.
-    pub const UNKNOWN: i32 = 999;
 }
 
 /// Where the next connection is cut.
@@ -50,8 +48,6 @@ struct Shared {
     refusing: watch::Sender<bool>,
     /// While true, the server's frames wait here.
     withholding: watch::Sender<bool>,
-    /// While true, the server is made to look as if it were older than 3.6.
-    old: AtomicBool,
     /// Whether one has come to wait.
     withheld: watch::Sender<bool>,
     /// How many requests have passed; wakes those who wait for one.
@@ -63,6 +59,8 @@ struct State {
     requests: Vec<i32>,
     cut: Option<Cut>,
     cuts: usize,
+    /// An operation that the server is made not to know.
+    unknown: Option<i32>,
     /// From the answer to the next request with this opcode on, the server's frames are withheld.
     withhold_at: Option<i32>,
 }
@@ -76,7 +74,6 @@ impl Proxy {
             state: Mutex::default(),
             refusing: watch::Sender::new(false),
             withholding: watch::Sender::new(false),
-            old: AtomicBool::new(false),
             withheld: watch::Sender::new(false),
             passed: watch::Sender::new(0),
         });
@@ -115,9 +112,9 @@ impl Proxy {
         }
     }
 
-    /// From now on the server does not know recursive watches, as those before 3.6 do not.
-    pub fn make_old(&self) {
-        self.shared.old.store(true, Ordering::Relaxed);
+    /// From now on the server does not know this operation: it arrives there under a number that no server knows.
+    pub fn hide_operation(&self, op: i32) {
+        self.shared.state().unknown = Some(op);
     }
 
     /// Cuts the connection once, at the next such moment.
@@ -222,11 +219,11 @@ async fn upward(
     let mut connected = false;
     loop {
         let mut frame = read_frame(&mut from).await?;
-        if connected && shared.old.load(Ordering::Relaxed) && word(&frame, 8) == op::ADD_WATCH {
-            frame[8..12].copy_from_slice(&op::UNKNOWN.to_be_bytes());
-        }
         if connected && !shared.admit_request(&frame[4..], doomed) {
             return Ok(());
+        }
+        if connected && shared.state().unknown == Some(word(&frame, 8)) {
+            frame[8..12].copy_from_slice(&999_i32.to_be_bytes());
         }
         connected = true;
         to.write_all(&frame).await?;
