@@ -56,7 +56,8 @@ macro_rules! lock_delay {
         /// **Only handles with this setting are kept out**: give it to all handles of the lock, in all programs. Clients of
         /// others ignore it. The delay is the vanished holder's. It costs one round trip and two more nodes for each
         /// grant: the holder writes a persistent marker (`zooky.N.write.delay`) beside its node before it has the lock, and removes it
-        /// with its node. Readers wait for writers only. At most an hour.
+        /// with its node. Readers wait for writers only (one that was upgraded or downgraded
+        /// counts as what it was first). At most an hour.
         ///
         /// A `try` is refused while the delay lasts, which begins when any clone of the handle sees the marker; a new
         /// program that tries once only never gets past a marker: let it wait.

@@ -18,6 +18,7 @@
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
 //! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
+//! - A [`PersistentLock`] outlives its session and is taken back by a key.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -53,6 +54,7 @@ mod mirror;
 pub mod node;
 mod observe;
 mod owner;
+mod persistent;
 mod progress;
 mod rwlock;
 mod semaphore;
@@ -75,6 +77,7 @@ pub use lock::Lock;
 pub use many::{MultiGuard, MultiLock, Part};
 pub use node::{Node, NodeState};
 pub use owner::Owner;
+pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;

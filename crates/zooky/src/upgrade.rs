@@ -463,6 +463,10 @@ impl Changing {
         if tenure.revoked().is_up() {
             next.revoked().raise();
         }
+        if let Some(marker) = tenure.marker.get() {
+            // Nobody else has set it: the node is new.
+            let _ = next.marker.set(marker.clone());
+        }
         let next = Guard::of(next, count, None);
         self.guard.succeeded_by(&next);
         next
