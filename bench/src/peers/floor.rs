@@ -20,8 +20,14 @@ const DATA: &[u8] = b"{\"host\":\"localhost\",\"pid\":12345,\"user\":\"bench\"}"
 /// Sessions are opened for each order: nobody here would keep an idle one alive.
 pub(super) struct Floor {
     hosts: String,
-    /// The line that stands: the sessions, and in the queue's order each contender's node with its session.
-    line: Option<(Vec<Connection>, Vec<(usize, String)>)>,
+    line: Option<Line>,
+}
+
+/// A line that stands.
+struct Line {
+    sessions: Vec<Connection>,
+    /// In the queue's order: each contender's session and node.
+    nodes: Vec<(usize, String)>,
 }
 
 impl Floor {
@@ -111,13 +117,13 @@ impl Peer for Floor {
             }
             nodes.push((number, path));
         }
-        self.line = Some((connections, nodes));
+        self.line = Some(Line { sessions: connections, nodes });
         Ok(Standing { waiting: waiters })
     }
 
     fn pass(&mut self) -> Result<Handoffs, Failure> {
         let line = self.line.take().ok_or_else(|| Failure::Refused("nobody stands in line".to_string()))?;
-        let (mut connections, nodes) = line;
+        let Line { sessions: mut connections, nodes } = line;
         let (mut handoff_us, cpu, start) = (Vec::new(), cpu_us(), Instant::now());
         for pair in nodes.windows(2) {
             let [(holder, path), (next, own)] = pair else { continue };

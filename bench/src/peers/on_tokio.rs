@@ -281,7 +281,7 @@ impl<L: Locks> Peer for OnTokio<L> {
 async fn read<L: Locks>(session: L, lock: L::Lock, number: u64, end: Instant) -> Result<(L, u64), Failure> {
     let mut cycles = 0;
     while Instant::now() < end {
-        let writes = (cycles + number) % WRITES_ONE_OF == 0;
+        let writes = (cycles + number).is_multiple_of(WRITES_ONE_OF);
         drop(session.share(&lock, writes).await?);
         cycles += 1;
     }
