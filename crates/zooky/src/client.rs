@@ -11,6 +11,7 @@ use crate::Error;
 use crate::handover::Groups;
 use crate::mirror::Mirrors;
 use crate::observe;
+use crate::revoke::ServerClock;
 use crate::tenure::Nursery;
 
 /// A connection to ZooKeeper for locks; clones share it.
@@ -44,6 +45,8 @@ struct Inner {
     runtime: Handle,
     /// The handles whose tasks share a contender.
     groups: Groups,
+    /// As of the newest node that this client made.
+    clock: Mutex<Option<ServerClock>>,
 }
 
 /// How the opening of a session went, once it is known.
@@ -86,6 +89,7 @@ impl Client {
                 nursery: Arc::default(),
                 runtime: Handle::current(),
                 groups: Groups::default(),
+                clock: Mutex::new(None),
             }),
         })
     }
@@ -163,6 +167,16 @@ impl Client {
 
     pub(crate) fn nursery(&self) -> &Arc<Nursery> {
         &self.inner.nursery
+    }
+
+    /// What the server's clock shows, if a node that this client made has told.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        *self.inner.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_server_clock(&self, shown_ms: i64) {
+        let clock = ServerClock { at: zooky_client::BootInstant::now(), shown_ms };
+        *self.inner.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
     }
 
     pub(crate) fn groups(&self) -> &Groups {

@@ -114,7 +114,8 @@ impl PersistentLock {
     /// [`Error::Timeout`] with the contender it waited for; else as [`PersistentLock::acquire`].
     pub async fn acquire_timeout(&self, timeout: Duration) -> Result<PersistentGuard, Error> {
         let waiting = WaitingFor::default();
-        limited(&self.recipe.path, timeout, &waiting, self.once(Some(&waiting)), self.wait(&waiting)).await
+        let (once, wait) = (self.once(Some(&waiting)), self.wait(&waiting));
+        Box::pin(limited(&self.recipe.path, timeout, &waiting, once, wait)).await
     }
 
     /// Takes the lock back if it is held under the key; `None` if it is not.
