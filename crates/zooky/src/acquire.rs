@@ -18,6 +18,7 @@ use crate::inspect::Contender;
 use crate::layout;
 use crate::observe;
 use crate::progress::Progress;
+use crate::revoke::{Revoke, Revoker, after};
 use crate::{Client, Error, Owner};
 
 /// Whether `path` can be a lock's, without asking a server.
@@ -51,6 +52,11 @@ pub(crate) struct Recipe {
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// Those in the way are asked to let go, or removed.
+    pub(crate) revoke: Option<Revoke>,
+    /// A waiter is told at once when it is asked for the lock, and when it is removed by force.
+    pub(crate) revocable: bool,
+    pub(crate) on_revoked: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The tasks of this process share one contender.
     pub(crate) local: Option<Local>,
     pub(crate) progress: Option<Arc<Progress>>,
@@ -99,6 +105,9 @@ impl Recipe {
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            revoke: None,
+            revocable: false,
+            on_revoked: None,
             local: None,
             progress: None,
             deadlocks_below: None,
@@ -163,7 +172,15 @@ impl Recipe {
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
         let kind = Kind::written(self.dialect, role);
         let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
-        Entry { recipe: self, role, hold: Some(session.hold()), session, core, may_exist: false }
+        Entry {
+            recipe: self,
+            role,
+            hold: Some(session.hold()),
+            session,
+            core,
+            may_exist: false,
+            revoker: Revoker::default(),
+        }
     }
 
     /// Notes a trouble that is got over, for those who look on.
@@ -206,6 +223,7 @@ struct Entry<'a> {
     core: Core,
     /// A create was sent, and the node may exist.
     may_exist: bool,
+    revoker: Revoker,
 }
 
 impl Entry<'_> {
@@ -222,7 +240,7 @@ impl Entry<'_> {
                         observe::waits(self.role.mode());
                     }
                     let span = observe::waiting(&self.recipe.path, &child);
-                    let next = self.watch(&child, waiting).instrument(span).await?;
+                    let next = self.watch_or_revoke(&child, waiting).instrument(span).await?;
                     woken = Some(BootInstant::now());
                     next
                 }
@@ -234,9 +252,45 @@ impl Entry<'_> {
                     return guard;
                 }
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
+                Action::Join if self.revoker.own.was_revoked().await => return Err(self.recipe.revoked()),
                 other => self.step(other).await?,
             }
         }
+    }
+
+    /// Watches whom it waits for; asks or removes them, if it is one who revokes; and is told what happens to its
+    /// own node, if it is one who wants to be.
+    async fn watch_or_revoke(&mut self, child: &str, waiting: &WaitingFor) -> Result<Action, Error> {
+        let recipe = self.recipe;
+        let own = self.core.node().map(|node| node.name.clone()).unwrap_or_default();
+        let mut again = None;
+        if let Some(how) = recipe.revoke {
+            // Boxed: few need it, and all would carry it.
+            again = match Box::pin(self.revoker.blockers(recipe, &self.session, &own, how)).await {
+                Err(Error::Session(SessionError::ConnectionLoss { .. } | SessionError::NoNode { .. })) => {
+                    return Ok(Action::List);
+                }
+                again => again?,
+            };
+        }
+        let mut revoker = std::mem::take(&mut self.revoker);
+        let mut changed = false;
+        let action = loop {
+            if recipe.revocable && !Box::pin(revoker.own.set(recipe, &self.session, &own, changed)).await {
+                break Err(recipe.revoked());
+            }
+            tokio::select! {
+                biased;
+                event = revoker.own.changed() => match event {
+                    true => changed = true,
+                    false => break Ok(Action::List),
+                },
+                action = self.watch(child, waiting) => break action,
+                () = after(again) => break Ok(Action::List),
+            }
+        };
+        self.revoker = revoker;
+        action
     }
 
     async fn try_once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
@@ -299,7 +353,7 @@ impl Entry<'_> {
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
         let path = format!("{}/{}", recipe.path, self.core.prefix());
-        let data = layout::data(recipe.dialect, &recipe.owner).await;
+        let data = recipe.data().await;
         self.may_exist = true;
         let flight = self.session.flight();
         let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
@@ -307,6 +361,7 @@ impl Entry<'_> {
         drop(flight);
         let result = match created.await {
             Ok(created) => {
+                recipe.client.set_server_clock(created.stat.ctime_ms);
                 let name = created.path.rsplit('/').next().unwrap_or_default().to_owned();
                 Ok(OwnNode { name, czxid: created.stat.czxid })
             }

@@ -10,6 +10,7 @@ use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, 
 use crate::Error;
 use crate::handover::Groups;
 use crate::observe;
+use crate::revoke::ServerClock;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -35,6 +36,8 @@ struct Inner {
     runtime: Handle,
     /// The handles whose tasks share a contender.
     groups: Groups,
+    /// As of the newest node that this client made.
+    clock: Mutex<Option<ServerClock>>,
 }
 
 /// How the opening of a session went, once it is known.
@@ -70,6 +73,7 @@ impl Client {
                 closed: AtomicBool::new(false),
                 runtime: Handle::current(),
                 groups: Groups::default(),
+                clock: Mutex::new(None),
             }),
         })
     }
@@ -132,6 +136,16 @@ impl Client {
     pub async fn close(self) -> Result<(), Error> {
         self.inner.closed.store(true, Ordering::SeqCst);
         Ok(self.current().close().await?)
+    }
+
+    /// What the server's clock shows, if a node that this client made has told.
+    pub(crate) fn server_clock(&self) -> Option<ServerClock> {
+        *self.inner.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_server_clock(&self, shown_ms: i64) {
+        let clock = ServerClock { at: zooky_client::BootInstant::now(), shown_ms };
+        *self.inner.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
     }
 
     pub(crate) fn groups(&self) -> &Groups {

@@ -10,8 +10,8 @@ use crate::delay::lock_delay;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
-use crate::lock::{settings, within};
-use crate::{Client, Error, Owner};
+use crate::lock::{revocation, settings, within};
+use crate::{Client, Error, Owner, Revocation, Revoke, Standing};
 
 /// A lock that readers share and writers have alone, first come first served: a reader that comes
 /// after a waiting writer waits for it, so that writers do not starve.
@@ -50,6 +50,7 @@ impl RwLock {
     }
 
     settings!();
+    revocation!();
     lock_delay!();
 
     /// Have the tasks of this process share one contender and hand the lock to each other locally, up to

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 
+use crate::Owner;
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
@@ -35,6 +36,7 @@ pub(crate) struct Tenure {
     _hold: Hold,
     removed: Flag,
     revoked: Flag,
+    revoked_by: OnceLock<Owner>,
     /// Who came and does not respect the lock.
     pub(crate) foreign: foreign::Seen,
     /// The holder let go, or another node took this one's place: what happens to it now is no loss.
@@ -94,6 +96,7 @@ impl Tenure {
             _hold: hold,
             removed: Flag::default(),
             revoked: Flag::default(),
+            revoked_by: OnceLock::new(),
             foreign: foreign::Seen::default(),
             ended: AtomicBool::new(false),
             minder: Mutex::new(None),
@@ -128,6 +131,11 @@ impl Tenure {
             () = self.removed.wait() => {}
             () = self.session.lost() => {}
         }
+    }
+
+    /// Who asked first, where the dialect has room for it.
+    pub(crate) fn revoked_by(&self) -> Option<&Owner> {
+        self.revoked_by.get()
     }
 
     /// Whether and when somebody asked for the lock.
@@ -262,6 +270,9 @@ async fn mind_own_node(tenure: Arc<Tenure>, after: Duration) {
                 return tenure.mark_removed(changed);
             }
             Ok((data, _, watch)) => {
+                if let Some(asker) = message::asker(&data).and_then(|asker| Owner::from_line(&asker)) {
+                    let _ = tenure.revoked_by.set(asker);
+                }
                 if message::asks(tenure.name(), &data) && tenure.revoked.raise() {
                     tracing::info!(node = tenure.node, "somebody asks for the lock");
                 }
