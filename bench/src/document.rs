@@ -13,7 +13,7 @@ and where it was.
 ";
 
 /// The parts in the order in which they stand.
-const PARTS: [&str; 2] = ["locks", "server"];
+const PARTS: [&str; 3] = ["locks", "server", "starts"];
 
 /// Puts `text` in place of the part `name` in the document at `path`.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> Result<(), Failure> {

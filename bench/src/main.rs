@@ -80,7 +80,8 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers beside each other
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers as they serve; their
+    /// starts and memory
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -103,6 +104,7 @@ enum Part {
     B,
     C,
     Server,
+    Starts,
 }
 
 fn main() -> ExitCode {
@@ -134,6 +136,9 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if wanted(Part::Server) {
         server(args)?;
     }
+    if wanted(Part::Starts) {
+        starts(args)?;
+    }
     Ok(())
 }
 
@@ -154,12 +159,24 @@ fn locks(args: &Measure) -> Result<(), Failure> {
 }
 
 fn server(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::serving(&plan, data.path())?;
+    let text = server::serving_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "server", &text, true)
+}
+
+fn starts(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::starts(&plan, data.path())?;
+    let text = server::starts_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "starts", &text, true)
+}
+
+fn server_plan(args: &Measure) -> Result<(server::Plan, tempfile::TempDir, String), Failure> {
     let plan = if args.quick { server::Plan::quick() } else { server::Plan::full() };
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
-    let results = server::run(&plan, data.path())?;
-    let text = server::markdown(&plan, &results, command(args), &machine::today(), &machine);
-    publish(args, "server", &text, true)
+    Ok((plan, data, machine))
 }
 
 fn command(args: &Measure) -> &'static str {

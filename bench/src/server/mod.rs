@@ -26,7 +26,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use zooky_testkit::Talk;
 
-pub(crate) use report::markdown;
+pub(crate) use report::{serving as serving_report, starts as starts_report};
 
 /// More than any order takes, on a machine that is busy with other things too.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -152,10 +152,16 @@ impl Load {
     }
 }
 
-/// Starts everything, measures it by the plan, and ends everything. `data` is where servers keep theirs.
-pub(crate) fn run(plan: &Plan, data: &Path) -> Result<Results, Failure> {
+/// Starts the servers, measures them as they serve, and ends everything. `data` is where servers keep theirs.
+pub(crate) fn serving(plan: &Plan, data: &Path) -> Result<Results, Failure> {
     let mut results = Results::default();
-    serving(plan, data, &mut results)?;
+    ask(plan, data, &mut results)?;
+    Ok(results)
+}
+
+/// Starts servers again and again, with different data. `data` is where they keep it.
+pub(crate) fn starts(plan: &Plan, data: &Path) -> Result<Results, Failure> {
+    let mut results = Results::default();
     process::measure(plan, data, &mut results)?;
     Ok(results)
 }
@@ -240,7 +246,7 @@ fn keys(plan: &Plan) -> Vec<(Key, &'static [ServerKind])> {
     redis.into_iter().chain(others.map(|key| (key, BOTH))).collect()
 }
 
-fn serving(plan: &Plan, data: &Path, results: &mut Results) -> Result<(), Failure> {
+fn ask(plan: &Plan, data: &Path, results: &mut Results) -> Result<(), Failure> {
     let mut load = Load::start()?;
     let kinds = [ServerKind::Apache, ServerKind::Ours, ServerKind::Redis];
     let mut sites =

@@ -182,8 +182,12 @@ impl Driver {
             }
         }
         if let Some(closers) = drained.close {
+            let now = BootInstant::now();
+            self.core.close(now, &mut self.outputs);
+            if !closers.is_empty() {
+                self.core.hurry(now);
+            }
             self.closers.extend(closers);
-            self.core.close(BootInstant::now(), &mut self.outputs);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNo
 use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::deadlock;
+use crate::delay::{LockDelay, Settled};
 use crate::guard::Guard;
 use crate::handover::Local;
 use crate::inspect::Contender;
@@ -55,6 +56,7 @@ pub(crate) struct Recipe {
     pub(crate) progress: Option<Arc<Progress>>,
     /// Where deadlocks are looked for, if they are to be refused.
     pub(crate) deadlocks_below: Option<Arc<str>>,
+    pub(crate) delay: Option<LockDelay>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -100,6 +102,7 @@ impl Recipe {
             local: None,
             progress: None,
             deadlocks_below: None,
+            delay: None,
         })
     }
 
@@ -118,14 +121,27 @@ impl Recipe {
             let entry = self.enter(session, role);
             let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
             let wait = pin!(entry.wait(waiting));
-            match deadlock::unless_stuck(self, prefix, wait).await {
+            let granted = deadlock::unless_stuck(self, prefix, wait).await;
+            match self.settle(granted, true).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
-                other => return other,
+                Ok(Settled::Held(guard)) => return Ok(guard),
+                Ok(_) => {
+                    tracing::warn!(path = %self.path, "the lock was lost before it was held; joining again");
+                }
+                Err(fault) => return Err(fault),
             }
+        }
+    }
+
+    /// What is granted is held once the lock-delay, if there is one, is settled.
+    async fn settle(&self, granted: Result<Guard, Error>, wait: bool) -> Result<Settled, Error> {
+        match &self.delay {
+            Some(delay) => delay.settle(self, granted?, wait).await,
+            None => granted.map(Settled::Held),
         }
     }
 
@@ -137,7 +153,11 @@ impl Recipe {
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, role).try_once(report).await
+        let Some(guard) = self.enter(session, role).try_once(report).await? else { return Ok(None) };
+        Ok(match self.settle(Ok(guard), false).await? {
+            Settled::Held(guard) => Some(guard),
+            Settled::NotYet | Settled::Lost => None,
+        })
     }
 
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
@@ -368,7 +388,7 @@ impl Entry<'_> {
         match (self.core.node(), self.hold.take()) {
             (Some(node), Some(hold)) => {
                 self.may_exist = false;
-                Ok(Guard::new(self.recipe, self.session.clone(), hold, node))
+                Ok(Guard::new(self.recipe, self.role, self.session.clone(), hold, node))
             }
             // Granted without a node: the core never says so. To leave is the safe thing.
             _ => Err(SessionError::SessionLost.into()),

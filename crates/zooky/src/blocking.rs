@@ -114,6 +114,14 @@ impl Lock {
         Ok(Lock { client: client.clone(), lock: crate::Lock::new(&client.inner.client, path)? })
     }
 
+    /// Written in another dialect; see [`crate::Lock::dialect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dialect(self, dialect: crate::Dialect) -> Result<Lock, Error> {
+        Ok(Lock { lock: self.lock.dialect(dialect)?, ..self })
+    }
+
     /// With other metadata; see [`crate::Lock::with_owner`].
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> Lock {
@@ -159,6 +167,14 @@ impl RwLock {
     /// As [`crate::RwLock::new`].
     pub fn new(client: &Client, path: &str) -> Result<RwLock, Error> {
         Ok(RwLock { client: client.clone(), lock: crate::RwLock::new(&client.inner.client, path)? })
+    }
+
+    /// Written in another dialect; see [`crate::RwLock::dialect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dialect(self, dialect: crate::Dialect) -> Result<RwLock, Error> {
+        Ok(RwLock { lock: self.lock.dialect(dialect)?, ..self })
     }
 
     /// With other metadata; see [`crate::RwLock::with_owner`].

@@ -8,7 +8,7 @@ use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
 use crate::core::contender::OwnNode;
-use crate::core::dialect::{Mode, classify};
+use crate::core::dialect::{Mode, Role};
 use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
 use crate::observe::{self, Holding};
@@ -61,14 +61,14 @@ pub(crate) struct Held {
 
 impl Guard {
     /// Granted by the server: a node of its own.
-    pub(crate) fn new(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Guard {
-        Guard::of(Tenure::begin(recipe, session, hold, node), 0, None)
+    pub(crate) fn new(recipe: &Recipe, role: Role, session: Session, hold: Hold, node: &OwnNode) -> Guard {
+        Guard::of(Tenure::begin(recipe, role, session, hold, node), 0, None)
     }
 
     pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
         let token = FencingToken::new(tenure.czxid, count);
         let released = Flag::default();
-        let mode = classify(tenure.name()).map_or(Mode::Exclusive, |what| what.mode);
+        let mode = tenure.role.mode();
         let holding = Holding::begin(&tenure.recipe.path, mode, &tenure.node, token);
         let successor = OnceLock::new();
         Guard { held: Arc::new(Held { tenure, token, seat, released, holding, successor }) }
@@ -86,7 +86,7 @@ impl Guard {
 
     /// Whether the holder is alone or shares with other readers.
     pub fn mode(&self) -> Mode {
-        classify(self.held.tenure.name()).map_or(Mode::Exclusive, |what| what.mode)
+        self.held.tenure.role.mode()
     }
 
     /// The token to fence writes with; see [`FencingToken`].
@@ -107,6 +107,12 @@ impl Guard {
     /// The session that holds it.
     pub(crate) fn session(&self) -> &Session {
         &self.held.tenure.session
+    }
+
+    /// Its node has a marker of the lock-delay beside it, to be removed with it.
+    pub(crate) fn has_marker(&self, path: String) {
+        // The same each time: it is made of the node's name.
+        let _ = self.held.tenure.marker.set(path);
     }
 
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
@@ -227,6 +233,10 @@ impl Guard {
         }
     }
 
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// The lock was acquired in this span.
     pub(crate) fn acquired_in(&self, span: &Span) {
         self.held.holding.follows(span);
@@ -237,6 +247,14 @@ impl Guard {
         self.held.released.raise();
         self.held.holding.cancel();
         self.held.tenure.clone()
+    }
+
+    /// This guard's place is taken by `next`.
+    pub(crate) fn succeeded_by(self, next: &Guard) {
+        // Nobody else sets it: a guard is consumed by what changes it.
+        let _ = self.held.successor.set(next.held.clone());
+        self.held.holding.cancel();
+        self.held.released.raise();
     }
 }
 
@@ -272,6 +290,14 @@ impl Held {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
         }
+    }
+
+    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
+        &self.tenure
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
     }
 
     async fn lost(&self) {

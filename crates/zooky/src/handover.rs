@@ -15,6 +15,7 @@ use zooky_client::BootInstant;
 use crate::acquire::{OnWait, Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::core::handover::{Admitted, Bound, Left, Turns};
+use crate::delay::LockDelay;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::observe;
@@ -474,6 +475,75 @@ impl Seat {
     pub(crate) fn leave(&self) -> Option<Arc<Tenure>> {
         self.group.leave(self.term)
     }
+
+    /// The holder means to change the node: nobody else may come to it. With `alone`, only if nobody else has it
+    /// now.
+    pub(crate) fn claim(&self, alone: bool) -> Result<Claim, NotClaimed> {
+        let mut inner = self.group.inner();
+        let holders = inner.turns.holders(self.term);
+        let holding = inner.holdings.get_mut(&self.term).filter(|holding| !holding.claimed);
+        let holding = holding.ok_or(NotClaimed::Claimed)?;
+        if alone && holders > 1 {
+            return Err(NotClaimed::Shared);
+        }
+        holding.claimed = true;
+        inner.turns.close(self.term);
+        let waker = inner.driver_waker();
+        drop(inner);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(Claim { group: self.group.clone(), term: self.term })
+    }
+}
+
+/// Why a node could not be claimed.
+pub(crate) enum NotClaimed {
+    /// Another holder has claimed it.
+    Claimed,
+    /// Others hold it, too.
+    Shared,
+}
+
+/// A claimed node; dropped, another holder may claim it.
+pub(crate) struct Claim {
+    group: Arc<Group>,
+    term: u64,
+}
+
+impl Claim {
+    /// Waits until the other holders have let go. Cancel-safe.
+    pub(crate) async fn alone(&self) {
+        loop {
+            let left = {
+                let inner = self.group.inner();
+                match inner.holdings.get(&self.term) {
+                    Some(holding) if inner.turns.holders(self.term) > 1 => holding.left.clone(),
+                    _ => return,
+                }
+            };
+            let left = left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.group.inner().turns.holders(self.term) > 1 {
+                left.await;
+            }
+        }
+    }
+
+    /// The node leaves the group with its holder. How many have had the lock by it.
+    pub(crate) fn take(self) -> u64 {
+        let mut inner = self.group.inner();
+        let grants = inner.turns.grants(self.term);
+        inner.turns.forget(self.term);
+        inner.holdings.remove(&self.term).map(Holding::end);
+        grants
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut inner = self.group.inner();
+        inner.holdings.get_mut(&self.term).into_iter().for_each(|holding| holding.claimed = false);
+    }
 }
 
 /// The groups of a client's handles.
@@ -581,6 +651,7 @@ impl Recipe {
             && self.dialect == other.dialect
             && self.deadlocks_below == other.deadlocks_below
             && self.allow_foreign == other.allow_foreign
+            && self.delay.as_ref().map(LockDelay::time) == other.delay.as_ref().map(LockDelay::time)
             && (Arc::ptr_eq(&self.acl, &other.acl) || self.acl == other.acl)
             && (Arc::ptr_eq(&self.owner, &other.owner) || same_owner())
     }

@@ -6,6 +6,7 @@ use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
@@ -141,6 +142,7 @@ impl Lock {
     }
 
     settings!();
+    lock_delay!();
 
     /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
     /// a bound; see [`Handover`]. Off unless asked for.

@@ -6,6 +6,7 @@ use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
@@ -49,6 +50,7 @@ impl RwLock {
     }
 
     settings!();
+    lock_delay!();
 
     /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
     /// a bound, readers together; see [`Handover`]. Off unless asked for.

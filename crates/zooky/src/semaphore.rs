@@ -418,7 +418,13 @@ impl Bid<'_> {
             Some(hold) if self.session.state() != State::Lost => {
                 self.may_exist = false;
                 let node = OwnNode { name: self.lease.clone(), czxid: stat.czxid };
-                Ok(Made::Lease(Guard::new(&self.semaphore.recipe, self.session.clone(), hold, &node)))
+                Ok(Made::Lease(Guard::new(
+                    &self.semaphore.recipe,
+                    crate::core::dialect::Role::Lock,
+                    self.session.clone(),
+                    hold,
+                    &node,
+                )))
             }
             _ => Err(SessionError::SessionLost.into()),
         }

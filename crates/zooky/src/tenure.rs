@@ -3,7 +3,7 @@
 //! readers together, when a process hands the lock on locally.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,8 +13,9 @@ use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
-use crate::core::dialect::classify;
+use crate::core::dialect::{Role, classify};
 use crate::core::message;
+use crate::delay;
 use crate::foreign;
 use crate::guard::GuardState;
 
@@ -25,6 +26,7 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Tenure {
     pub(crate) recipe: Recipe,
+    pub(crate) role: Role,
     /// The node's path.
     pub(crate) node: String,
     /// Of the contender's first node: what its tokens begin with.
@@ -38,6 +40,8 @@ pub(crate) struct Tenure {
     /// The holder let go, or another node took this one's place: what happens to it now is no loss.
     ended: AtomicBool,
     minder: Mutex<Option<AbortHandle>>,
+    /// The node of the lock-delay that is removed together with this one.
+    pub(crate) marker: OnceLock<String>,
 }
 
 /// Something that happens once, and those who wait for it.
@@ -74,9 +78,16 @@ impl Flag {
 
 impl Tenure {
     /// Begins: from now on the node is minded, until [`end`](Tenure::end).
-    pub(crate) fn begin(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Arc<Tenure> {
+    pub(crate) fn begin(
+        recipe: &Recipe,
+        role: Role,
+        session: Session,
+        hold: Hold,
+        node: &OwnNode,
+    ) -> Arc<Tenure> {
         let tenure = Arc::new(Tenure {
             recipe: recipe.clone(),
+            role,
             node: format!("{}/{}", recipe.path, node.name),
             czxid: node.czxid,
             session,
@@ -86,6 +97,7 @@ impl Tenure {
             foreign: foreign::Seen::default(),
             ended: AtomicBool::new(false),
             minder: Mutex::new(None),
+            marker: OnceLock::new(),
         });
         tenure.mind(WATCH_AFTER);
         tenure
@@ -131,6 +143,13 @@ impl Tenure {
         }
     }
 
+    /// What was to end it came to nothing: it is minded again.
+    pub(crate) fn mind_again(self: &Arc<Tenure>) {
+        if self.ended.swap(false, Ordering::AcqRel) {
+            self.mind(Duration::ZERO);
+        }
+    }
+
     fn mind(self: &Arc<Tenure>, after: Duration) {
         let (own, others) = (mind_own_node(self.clone(), after), look_out(self.clone()));
         let minding = async { tokio::join!(own, others) };
@@ -146,10 +165,16 @@ impl Tenure {
     pub(crate) async fn remove(self: &Arc<Tenure>) -> bool {
         self.end();
         if self.state() == GuardState::Lost {
+            // Whoever lets go of what was lost by a deletion has stopped: nobody needs to wait for them.
+            if let Some(marker) = self.marker.get().cloned() {
+                let session = self.session.clone();
+                let clean = async move { cleanup::remove(&session, &marker, true).await };
+                self.recipe.client.runtime().spawn(clean);
+            }
             return false;
         }
         let rest = Unfinished(Some(self));
-        let removed = match self.session.delete(&self.node, -1).await {
+        let removed = match delay::send_removal(&self.session, &self.node, self.marker.get()).await {
             Ok(()) => Removed::ByUs,
             Err(SessionError::NoNode { .. }) => Removed::AlreadyGone,
             Err(SessionError::ConnectionLoss { .. }) => {
@@ -164,7 +189,7 @@ impl Tenure {
     /// Removes the node without waiting: the request leaves now; only its repetition needs a task.
     pub(crate) fn remove_in_background(self: Arc<Tenure>) {
         self.end();
-        let sent = self.session.delete(&self.node, -1);
+        let sent = delay::send_removal(&self.session, &self.node, self.marker.get());
         let runtime = self.recipe.client.runtime().clone();
         runtime.spawn(async move {
             match sent.await {
@@ -174,6 +199,11 @@ impl Tenure {
                 }
             }
         });
+    }
+
+    /// It was seen that somebody has removed it.
+    pub(crate) fn gone(&self) {
+        self.mark_removed(false);
     }
 
     fn mark_removed(&self, revoked: bool) {
@@ -206,7 +236,7 @@ impl Drop for Unfinished<'_> {
         if let Some(tenure) = self.0.take().cloned() {
             let runtime = tenure.recipe.client.runtime().clone();
             runtime.spawn(async move {
-                cleanup::remove(&tenure.session, &tenure.node, true).await;
+                delay::remove_both(&tenure.session, &tenure.node, tenure.marker.get()).await;
             });
         }
     }

@@ -167,8 +167,7 @@ impl Watches {
                 (self.places.len() - 1) as u32
             }
         };
-        let Self { index, hashing, places, .. } = self;
-        index.insert(hashing.of(path), place, |p| hashing.of(&*places[p as usize].path));
+        self.index.insert(self.hashing.of(path), place);
         place
     }
 

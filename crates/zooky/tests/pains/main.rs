@@ -8,8 +8,13 @@ mod common;
 
 mod pain_03_a_node_of_a_dead_session;
 mod pain_05_a_create_that_may_have_happened;
+mod pain_07_the_end_of_the_sequence;
 mod pain_08_a_deadlock_after_a_reconnect;
+mod pain_09_callbacks_on_the_event_thread;
 mod pain_10_readers_and_writers;
+mod pain_14_empty_directories;
+mod pain_20_who_holds_it;
+mod pain_mixed_dialects;
 
 use zooky::{Client, Dialect, Lock, RwLock};
 
