@@ -154,6 +154,15 @@ pub enum Error {
         /// What it holds (at most the first 64 characters).
         data: String,
     },
+    /// Somebody revoked the lock immediately while this one waited for it: its node was removed. Told to handles that are
+    /// `revocable`; others join again.
+    #[error(
+        "{path}: somebody revoked the lock immediately while it was waited for; ask again if it is still wanted"
+    )]
+    Revoked {
+        /// The lock's path.
+        path: String,
+    },
     /// Two readers want to become the writer; each would wait for the other for ever. The one who came second is
     /// told, and still reads.
     #[error(

@@ -13,7 +13,7 @@ use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
 use crate::observe::{self, Holding};
 use crate::tenure::{Flag, Tenure};
-use crate::{Error, FencingToken};
+use crate::{Error, FencingToken, Owner};
 
 /// What can be said of a guard at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +146,36 @@ impl Guard {
         }
     }
 
+    /// Asks the server whether the lock is still held: its node is there, and this session's. What
+    /// [`state`](Guard::state) says is known here and costs nothing.
+    ///
+    /// # Errors
+    /// The connection broke, or the server refuses to tell.
+    pub async fn has_lock(&self) -> Result<bool, Error> {
+        let tenure = &self.held.tenure;
+        if tenure.state() == GuardState::Lost {
+            return Ok(false);
+        }
+        let flight = tenure.session.flight();
+        let (synced, seen) = (tenure.session.sync(&tenure.node), tenure.session.exists(&tenure.node));
+        drop(flight);
+        synced.await?;
+        let ours = seen.await?.is_some_and(|stat| stat.ephemeral_owner == tenure.session.id());
+        Ok(ours && tenure.state() != GuardState::Lost)
+    }
+
     /// Whether somebody has asked for the lock, or taken it away by an immediate revocation (then it
-    /// is lost, too). The holder should let go when it can; nothing forces it. Who asked is in the
-    /// node's data where the dialect has room for it; [`RwLock`](crate::RwLock) and
-    /// [`Lock`](crate::Lock) tell how to ask.
+    /// is lost, too). The holder should let go when it can; nothing forces it. See
+    /// [`Lock::revoking`](crate::Lock::revoking) and [`Lock::revoke_all`](crate::Lock::revoke_all).
     ///
     /// It is seen within about 10 ms and a round trip; a local value is read here.
     pub fn is_revoked(&self) -> bool {
         self.held.tenure.revoked().is_up()
+    }
+
+    /// Who asked for the lock first, where the dialect has room for it: ours in kazoo's.
+    pub fn revoked_by(&self) -> Option<&Owner> {
+        self.held.tenure.revoked_by()
     }
 
     /// Resolves when somebody asks for the lock; at once if that has happened already. Cancel-safe.

@@ -649,6 +649,8 @@ impl Recipe {
         };
         self.path == other.path
             && self.dialect == other.dialect
+            && (self.revoke, self.revocable) == (other.revoke, other.revocable)
+            && self.on_revoked.is_some() == other.on_revoked.is_some()
             && self.deadlocks_below == other.deadlocks_below
             && self.allow_foreign == other.allow_foreign
             && self.delay.as_ref().map(LockDelay::time) == other.delay.as_ref().map(LockDelay::time)

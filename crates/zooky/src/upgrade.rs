@@ -16,7 +16,7 @@ use crate::guard::{Guard, GuardState};
 use crate::handover::{Claim, NotClaimed};
 use crate::inspect::Contender;
 use crate::tenure::Tenure;
-use crate::{Error, cleanup, layout};
+use crate::{Error, cleanup};
 
 /// An upgrade or a downgrade that was not done: the guard, as it was, and why.
 #[derive(Debug)]
@@ -349,7 +349,7 @@ impl Changing {
     async fn mark(&mut self, core: &mut Upgrade) -> Result<(), Error> {
         let recipe = &self.tenure.recipe;
         let path = format!("{}/{}", recipe.path, core.mark_prefix());
-        let data = layout::data(recipe.dialect, &recipe.owner).await;
+        let data = recipe.data().await;
         self.residue.possible = true;
         let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
         match self.tenure.session.create(&path, data, mode, &recipe.acl).await {
