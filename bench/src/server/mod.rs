@@ -182,6 +182,8 @@ impl Site {
         let hosts = server.hosts();
         let peers: &[PeerKind] = match kind {
             ServerKind::Redis => &[PeerKind::Redis],
+            // It is measured with the locks.
+            ServerKind::Etcd => &[],
             _ => &[PeerKind::Zooky, PeerKind::Floor],
         };
         let locks = peers.iter().map(|&peer| {
