@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     Error,
     /// Writes fail until the space is freed.
     Full,
+    /// The power fails, and a sync under way says all the same that it is done. What had its place on the disk has
+    /// been written; a file's new length, new parts of it and names have not. ext4 does so when it is shut down under
+    /// a sync.
+    Lie,
 }
 
 #[derive(Debug)]
@@ -54,6 +58,15 @@ struct State {
     off: bool,
     full: bool,
     operations: u64,
+    /// The sync that is under way is not to be trusted.
+    lies: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Write,
+    Sync,
+    Other,
 }
 
 /// A handle on the disk; clones are the same disk.
@@ -72,6 +85,7 @@ impl Disk {
             off: false,
             full: false,
             operations: 0,
+            lies: false,
         })))
     }
 
@@ -150,7 +164,7 @@ fn no_such_file() -> io::Error {
 
 impl State {
     /// Counts an operation; `Err` if it fails.
-    fn operation(&mut self, is_write: bool) -> io::Result<()> {
+    fn operation(&mut self, kind: Kind) -> io::Result<()> {
         if self.off {
             return Err(io::Error::other("the power is off"));
         }
@@ -167,10 +181,17 @@ impl State {
                     }
                     Fault::Error => return Err(io::Error::other("input/output error")),
                     Fault::Full => self.full = true,
+                    Fault::Lie => {
+                        self.off = true;
+                        if kind != Kind::Sync {
+                            return Err(io::Error::other("the power is off"));
+                        }
+                        self.lies = true;
+                    }
                 }
             }
         }
-        if self.full && is_write {
+        if self.full && kind == Kind::Write {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         Ok(())
@@ -254,6 +275,21 @@ impl File {
         self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
     }
 
+    /// What the disk has a place for already; the rest stays dirty.
+    fn sync_in_place(&mut self) {
+        let place = self.durable.len();
+        for sector in std::mem::take(&mut self.dirty) {
+            let (from, to) = (sector * SECTOR, (sector * SECTOR + SECTOR).min(self.cache.len()));
+            if from < place.min(to) {
+                let both = from..place.min(to);
+                self.durable[both.clone()].copy_from_slice(&self.cache[both]);
+            }
+            if to > place {
+                self.dirty.insert(sector);
+            }
+        }
+    }
+
     fn sync(&mut self) {
         for sector in std::mem::take(&mut self.dirty) {
             self.persist(sector);
@@ -265,20 +301,20 @@ impl File {
 impl Storage for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut state = self.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         Ok(state.names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut state = self.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         let id = *state.names.get(name).ok_or_else(no_such_file)?;
         Ok(Box::new(OpenFile { disk: self.clone(), id }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut state = self.state();
-        state.operation(true)?;
+        state.operation(Kind::Write)?;
         if state.names.contains_key(name) {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
         }
@@ -291,7 +327,7 @@ impl Storage for Disk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         let id = state.names.remove(from).ok_or_else(no_such_file)?;
         state.names.insert(to.to_owned(), id);
         state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned(), id));
@@ -300,7 +336,7 @@ impl Storage for Disk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         state.names.remove(name).ok_or_else(no_such_file)?;
         state.changes.push(NameChange::Remove(name.to_owned()));
         Ok(())
@@ -308,9 +344,11 @@ impl Storage for Disk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(false)?;
-        state.changes.clear();
-        state.durable_names = state.names.clone();
+        state.operation(Kind::Sync)?;
+        if !std::mem::take(&mut state.lies) {
+            state.changes.clear();
+            state.durable_names = state.names.clone();
+        }
         Ok(())
     }
 
@@ -328,16 +366,16 @@ struct OpenFile {
 impl StorageFile for OpenFile {
     fn read_all(&mut self) -> io::Result<Vec<u8>> {
         let mut state = self.disk.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         Ok(state.files[self.id].cache.clone())
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         if state.off {
-            return state.operation(true);
+            return state.operation(Kind::Write);
         }
-        let result = state.operation(true);
+        let result = state.operation(Kind::Write);
         // What fails may be half done.
         let done = if result.is_ok() { bytes.len() } else { state.rng.below(bytes.len() + 1) };
         state.files[self.id].write(offset as usize, &bytes[..done]);
@@ -346,7 +384,7 @@ impl StorageFile for OpenFile {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.operation(false)?;
+        state.operation(Kind::Other)?;
         let file = &mut state.files[self.id];
         file.cache.resize(len as usize, 0);
         // What is behind the cut now is zeros when it is used again.
@@ -357,10 +395,11 @@ impl StorageFile for OpenFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let result = state.operation(false);
+        let result = state.operation(Kind::Sync);
         let state = &mut *state;
         let file = &mut state.files[self.id];
         match &result {
+            Ok(()) if std::mem::take(&mut state.lies) => file.sync_in_place(),
             Ok(()) => file.sync(),
             Err(_) if state.off => {}
             Err(_) => {
