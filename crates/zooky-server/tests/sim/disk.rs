@@ -41,9 +41,9 @@ pub(crate) enum Fault {
     Error,
     /// Writes fail until the space is freed.
     Full,
-    /// The power fails, and a sync under way says all the same that it is done. What had its place on the disk has
-    /// been written; a file's new length, new parts of it and names have not. ext4 does so when it is shut down under
-    /// a sync.
+    /// The power fails under the next sync that has a file's new length or names to write, and the sync says all the
+    /// same that it is done. What had its place on the disk has been written, the rest has not. ext4 does so when it
+    /// is shut down under a sync.
     Lie,
 }
 
@@ -58,15 +58,6 @@ struct State {
     off: bool,
     full: bool,
     operations: u64,
-    /// The sync that is under way is not to be trusted.
-    lies: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Write,
-    Sync,
-    Other,
 }
 
 /// A handle on the disk; clones are the same disk.
@@ -85,7 +76,6 @@ impl Disk {
             off: false,
             full: false,
             operations: 0,
-            lies: false,
         })))
     }
 
@@ -164,7 +154,7 @@ fn no_such_file() -> io::Error {
 
 impl State {
     /// Counts an operation; `Err` if it fails.
-    fn operation(&mut self, kind: Kind) -> io::Result<()> {
+    fn operation(&mut self, is_write: bool) -> io::Result<()> {
         if self.off {
             return Err(io::Error::other("the power is off"));
         }
@@ -172,7 +162,7 @@ impl State {
         if let Some((after, fault)) = self.fault {
             if after > 0 {
                 self.fault = Some((after - 1, fault));
-            } else {
+            } else if fault != Fault::Lie {
                 self.fault = None;
                 match fault {
                     Fault::PowerOff => {
@@ -181,20 +171,21 @@ impl State {
                     }
                     Fault::Error => return Err(io::Error::other("input/output error")),
                     Fault::Full => self.full = true,
-                    Fault::Lie => {
-                        self.off = true;
-                        if kind != Kind::Sync {
-                            return Err(io::Error::other("the power is off"));
-                        }
-                        self.lies = true;
-                    }
+                    Fault::Lie => {}
                 }
             }
         }
-        if self.full && kind == Kind::Write {
+        if self.full && is_write {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         Ok(())
+    }
+
+    /// Whether a sync of a new length or of names is to be a lie. Then the power is off.
+    fn lies(&mut self) -> bool {
+        let lies = self.fault == Some((0, Fault::Lie));
+        self.off |= lies;
+        lies
     }
 
     fn lose_power(&mut self) {
@@ -301,20 +292,20 @@ impl File {
 impl Storage for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut state = self.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         Ok(state.names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut state = self.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         let id = *state.names.get(name).ok_or_else(no_such_file)?;
         Ok(Box::new(OpenFile { disk: self.clone(), id }))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut state = self.state();
-        state.operation(Kind::Write)?;
+        state.operation(true)?;
         if state.names.contains_key(name) {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
         }
@@ -327,7 +318,7 @@ impl Storage for Disk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         let id = state.names.remove(from).ok_or_else(no_such_file)?;
         state.names.insert(to.to_owned(), id);
         state.changes.push(NameChange::Rename(from.to_owned(), to.to_owned(), id));
@@ -336,7 +327,7 @@ impl Storage for Disk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         state.names.remove(name).ok_or_else(no_such_file)?;
         state.changes.push(NameChange::Remove(name.to_owned()));
         Ok(())
@@ -344,8 +335,8 @@ impl Storage for Disk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.operation(Kind::Sync)?;
-        if !std::mem::take(&mut state.lies) {
+        state.operation(false)?;
+        if state.changes.is_empty() || !state.lies() {
             state.changes.clear();
             state.durable_names = state.names.clone();
         }
@@ -366,16 +357,16 @@ struct OpenFile {
 impl StorageFile for OpenFile {
     fn read_all(&mut self) -> io::Result<Vec<u8>> {
         let mut state = self.disk.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         Ok(state.files[self.id].cache.clone())
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         if state.off {
-            return state.operation(Kind::Write);
+            return state.operation(true);
         }
-        let result = state.operation(Kind::Write);
+        let result = state.operation(true);
         // What fails may be half done.
         let done = if result.is_ok() { bytes.len() } else { state.rng.below(bytes.len() + 1) };
         state.files[self.id].write(offset as usize, &bytes[..done]);
@@ -384,7 +375,7 @@ impl StorageFile for OpenFile {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.operation(Kind::Other)?;
+        state.operation(false)?;
         let file = &mut state.files[self.id];
         file.cache.resize(len as usize, 0);
         // What is behind the cut now is zeros when it is used again.
@@ -395,11 +386,13 @@ impl StorageFile for OpenFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let result = state.operation(Kind::Sync);
+        let result = state.operation(false);
         let state = &mut *state;
+        let grows = state.files[self.id].cache.len() != state.files[self.id].durable.len();
+        let lies = result.is_ok() && grows && state.lies();
         let file = &mut state.files[self.id];
         match &result {
-            Ok(()) if std::mem::take(&mut state.lies) => file.sync_in_place(),
+            Ok(()) if lies => file.sync_in_place(),
             Ok(()) => file.sync(),
             Err(_) if state.off => {}
             Err(_) => {
