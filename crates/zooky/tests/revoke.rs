@@ -189,10 +189,10 @@ async fn an_immediate_revocation_begins_at_the_end(hosts: String) {
     let client = client(&hosts).await;
     for by_an_acquirer in [false, true] {
         let path = path("backwards");
-        let holder = Lock::new(&client, &path).unwrap().acquire().await.unwrap();
+        let holder = lock(&client, &path, Dialect::Kazoo).acquire().await.unwrap();
         let mut waiting = Vec::new();
         for _ in 0..2 {
-            let (waiter, mut waits) = telling(Lock::new(&client, &path).unwrap());
+            let (waiter, mut waits) = telling(lock(&client, &path, Dialect::Kazoo));
             waiting.push(tokio::spawn(async move { waiter.acquire().await }));
             waits.recv().await.unwrap();
         }
@@ -201,11 +201,11 @@ async fn an_immediate_revocation_begins_at_the_end(hosts: String) {
         let deletions = Arc::<Deletions>::default();
         let (_watch, set) = observer.session.watch_tree(&path, deletions.clone());
         set.await.unwrap();
-        let lock = Lock::new(&client, &path).unwrap();
+        let taker = lock(&client, &path, Dialect::Kazoo);
         let taken = if by_an_acquirer {
-            Some(lock.revoking(Revoke::immediately()).acquire().await.unwrap())
+            Some(taker.revoking(Revoke::immediately()).acquire().await.unwrap())
         } else {
-            assert_eq!(lock.clear().await.unwrap(), 3);
+            assert_eq!(taker.clear().await.unwrap(), 3);
             None
         };
         observer.session.sync(&path).await.unwrap();
