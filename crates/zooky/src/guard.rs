@@ -123,7 +123,7 @@ impl Guard {
 
     /// A future for another task, which does not keep the lock: true once the lock is lost, false
     /// if it was released before that was noticed.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let shared = self.shared.clone();
         async move {
             shared.lost().await;
