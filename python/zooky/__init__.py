@@ -21,6 +21,7 @@ from .exceptions import (
 )
 from .lock import FencingToken, Lock, ReadLock, WriteLock
 from .server import Server
+from .zookeeper_lock import ZooKeeperLock
 
 __all__ = [
     "CancelledError",
@@ -35,6 +36,7 @@ __all__ = [
     "Server",
     "WriteLock",
     "ZnodeStat",
+    "ZooKeeperLock",
     "ZooKeeperState",
     "ZookyError",
     "__version__",

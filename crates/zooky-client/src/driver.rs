@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::boottime::{BootInstant, BootTimer};
 use crate::config::SessionConfig;
-use crate::core::{Core, Output, Settings, Watcher};
+use crate::core::{Core, Output, Settings};
 use crate::error::{ConnectError, Error};
 use crate::link::Stream;
 use crate::pending::ReplySender;
@@ -26,12 +26,6 @@ use crate::tls::TlsConfig;
 
 type Outputs = Vec<Output<ReplySender, WatchSender>>;
 type Opened = Result<(i64, Duration), ConnectError>;
-
-impl Watcher for WatchSender {
-    fn is_gone(&self) -> bool {
-        self.is_closed()
-    }
-}
 
 /// Starts a session's task and waits until the session is open.
 pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Duration), ConnectError> {
@@ -173,6 +167,12 @@ impl Driver {
             }
         }
         self.asks = asks;
+        if !drained.forgotten.is_empty() {
+            let now = BootInstant::now();
+            for (path, target) in drained.forgotten {
+                self.core.forget(now, &path, target);
+            }
+        }
         if let Some(closers) = drained.close {
             self.closers.extend(closers);
             self.core.close(BootInstant::now(), &mut self.outputs);
@@ -294,7 +294,7 @@ impl Driver {
             match output {
                 // Whoever does not wait any more does not care.
                 Output::Reply(reply, result) => drop(reply.send(result)),
-                Output::Event(watcher, event) => drop(watcher.send(event)),
+                Output::Event(watcher, event) => watcher.send(event),
                 Output::State(state) => self.tell(state),
                 Output::Connect { server, within } => {
                     self.server = server;

@@ -93,6 +93,13 @@ pub enum Error {
         /// How many may wait.
         limit: usize,
     },
+    /// This session has a one-shot watch on the node itself, and servers keep one kind of watch for each node and
+    /// session, the newest: a watch of the tree from there downwards was not set, or has ended.
+    #[error("{path}: this session watches the node in another way; use another session for one of the two")]
+    Watched {
+        /// The top of the tree.
+        path: String,
+    },
     /// The server answered with another error; the request was not done.
     #[error("{path}: the server answered: {code}")]
     Server {

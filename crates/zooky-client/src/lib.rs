@@ -45,7 +45,7 @@ pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};
 pub use session::{Flight, Hold, Session, State, StateWatch};
 pub use tls::{TlsConfig, TlsError};
-pub use watch::{Watch, WatchEvent};
+pub use watch::{TreeSink, TreeWatch, Watch, WatchEvent};
 pub use zooky_wire::{
     Acl, ClientInfo, Create, CreateKind, CreateMode, ErrorCode, EventType, MultiOp, MultiResult, PathError,
     Stat, perms, validate_path,

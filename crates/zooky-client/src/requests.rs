@@ -1,5 +1,7 @@
 //! The requests of a session, one method each.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use zooky_wire::{
@@ -7,11 +9,15 @@ use zooky_wire::{
     Response, Stat, validate_path,
 };
 
-use crate::core::{Answer, Ask};
+use crate::core::{Answer, Ask, Target};
 use crate::error::Error;
 use crate::pending::{Children, Convert, Created, Pending};
 use crate::session::Session;
-use crate::watch::Watch;
+use crate::shared::WatchSender;
+use crate::watch::{TreeSink, TreeWatch, Watch};
+
+/// `addWatch`'s mode.
+const PERSISTENT_RECURSIVE: i32 = 1;
 
 /// The requests. Each method sends when it is called, in the order of the calls, and returns a [`Pending`] answer.
 /// While the session is [`Suspended`](crate::State::Suspended) they wait for the next connection.
@@ -142,6 +148,24 @@ impl Session {
         )
     }
 
+    /// Watches the node and everything below it (`addWatch`, persistent and recursive): `sink` is told of every
+    /// creation, deletion and change of data, from the answer on, until the [`TreeWatch`] is dropped or the
+    /// connection breaks. Nodes that this session's identities may not read go unmentioned. Read what there is
+    /// *after* asking for the watch (in one [flight](Session::flight)), and nothing is missed.
+    ///
+    /// # Errors
+    /// [`Error::Watched`] if the session has a one-shot watch on the node itself. Servers before 3.6 do not know this
+    /// request: [`Error::Server`].
+    pub fn watch_tree(&self, path: &str, sink: Arc<dyn TreeSink>) -> (TreeWatch, Pending<()>) {
+        if let Err(error) = validate_path(path) {
+            return (TreeWatch::none(), Pending::failed(error.into()));
+        }
+        let path = self.handle.shared.chroot.inward(path);
+        let (sender, watch) = TreeWatch::new(&self.handle.shared, path.clone(), sink);
+        let request = Request::AddWatch { path, mode: PERSISTENT_RECURSIVE };
+        (watch, self.send_to(request, Some(sender), None, |answer, _| answer.map(|_| ())))
+    }
+
     /// The node's ACL and stat.
     ///
     /// # Errors
@@ -241,20 +265,33 @@ impl Session {
         make: impl FnOnce(String) -> Request,
         convert: Convert<T>,
     ) -> Pending<T> {
-        match validate_path(path) {
-            Ok(()) => self.send(make(self.handle.shared.chroot.inward(path)), Some(Watch::new()), convert),
-            Err(error) => Pending::failed(error.into()),
+        if let Err(error) = validate_path(path) {
+            return Pending::failed(error.into());
         }
+        let path = self.handle.shared.chroot.inward(path);
+        let request = make(path.clone());
+        let watch = Watch::new(&self.handle.shared, path, Target::of(request.op()));
+        self.send(request, Some(watch), convert)
     }
 
     fn send<T>(
         &self,
         request: Request,
-        watch: Option<(crate::shared::WatchSender, Watch)>,
+        watch: Option<(WatchSender, Watch)>,
+        convert: Convert<T>,
+    ) -> Pending<T> {
+        let (sender, watch) = watch.unzip();
+        self.send_to(request, sender, watch, convert)
+    }
+
+    fn send_to<T>(
+        &self,
+        request: Request,
+        sender: Option<WatchSender>,
+        watch: Option<Watch>,
         convert: Convert<T>,
     ) -> Pending<T> {
         let (reply, answer) = oneshot::channel();
-        let (sender, watch) = watch.unzip();
         match self.handle.shared.push(Ask { request, reply: Some(reply), watch: sender }) {
             Ok(()) => Pending::sent(answer, watch, convert),
             Err(error) => Pending::failed(error),

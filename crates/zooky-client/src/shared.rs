@@ -1,7 +1,7 @@
 //! What the handles and the driver of a session share: the queue of requests, the state, the deadline.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -13,9 +13,41 @@ use crate::core;
 use crate::error::Error;
 use crate::pending::ReplySender;
 use crate::session::State;
-use crate::watch::WatchEvent;
+use crate::watch::{TreeSink, WatchEvent};
 
-pub(crate) type WatchSender = oneshot::Sender<Result<WatchEvent, Error>>;
+/// Where events go.
+pub(crate) enum WatchSender {
+    Once(oneshot::Sender<Result<WatchEvent, Error>>),
+    Tree(Arc<dyn TreeSink>, Arc<AtomicBool>),
+}
+
+impl WatchSender {
+    /// Hands an event over. Whoever does not wait any more does not care.
+    pub(crate) fn send(self, event: Result<WatchEvent, Error>) {
+        match self {
+            WatchSender::Once(sender) => drop(sender.send(event)),
+            WatchSender::Tree(sink, gone) if !gone.load(Ordering::Acquire) => sink.event(event),
+            WatchSender::Tree(..) => {}
+        }
+    }
+}
+
+impl core::Watcher for WatchSender {
+    fn is_gone(&self) -> bool {
+        match self {
+            WatchSender::Once(sender) => sender.is_closed(),
+            WatchSender::Tree(_, gone) => gone.load(Ordering::Acquire),
+        }
+    }
+
+    fn again(&self) -> Option<WatchSender> {
+        match self {
+            WatchSender::Once(_) => None,
+            WatchSender::Tree(sink, gone) => Some(WatchSender::Tree(sink.clone(), gone.clone())),
+        }
+    }
+}
+
 pub(crate) type Ask = core::Ask<ReplySender, WatchSender>;
 
 /// Shared between the handles and the driver.
@@ -41,6 +73,8 @@ pub(crate) struct Queue {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
     /// Somebody's look at the clock has ended the session before the driver's did.
     pub(crate) look: bool,
+    /// What is no longer waited for.
+    forgotten: Vec<(String, core::Target)>,
     corks: usize,
     waker: Option<Waker>,
     /// Why nothing is taken any more.
@@ -124,6 +158,15 @@ impl Shared {
         Ok(())
     }
 
+    /// Somebody does not wait any more for what they watch; the path is the server's.
+    pub(crate) fn forget(&self, path: String, target: core::Target) {
+        let mut queue = self.queue();
+        if queue.ended.is_none() {
+            queue.forgotten.push((path, target));
+            wake(queue);
+        }
+    }
+
     pub(crate) fn close(&self, done: Option<oneshot::Sender<Result<(), Error>>>) {
         self.set_state(State::Lost);
         self.change(|queue| match &queue.ended {
@@ -158,7 +201,12 @@ impl Shared {
             Some(old) => old.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        Drained { close: queue.close.take(), look: std::mem::take(&mut queue.look) }
+        Drained {
+            close: queue.close.take(),
+            look: std::mem::take(&mut queue.look),
+            // After the requests before them: a watch that is being set for somebody else is seen then.
+            forgotten: if queue.corks == 0 { std::mem::take(&mut queue.forgotten) } else { Vec::new() },
+        }
     }
 
     /// The driver ends; what is still asked fails with `error`.
@@ -173,6 +221,7 @@ impl Shared {
 pub(crate) struct Drained {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
     pub(crate) look: bool,
+    pub(crate) forgotten: Vec<(String, core::Target)>,
 }
 
 /// Wakes the driver once the lock is free again; it has at most one wake-up to come.
@@ -188,7 +237,6 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
     use zooky_wire::Request;

@@ -44,6 +44,18 @@ async fn apache_tells_each_kind_of_watch_before_the_newer_state() {
 }
 
 #[tokio::test]
+async fn apache_tells_a_tree_before_the_answer() {
+    let apache = Apache::start();
+    common::a_tree_is_told_before_the_answer(&apache.hosts()).await;
+}
+
+#[tokio::test]
+async fn apache_forgets_watches_that_are_dropped() {
+    let apache = Apache::start();
+    common::watches_that_are_dropped_are_removed(&apache.hosts()).await;
+}
+
+#[tokio::test]
 async fn apache_restarted_gets_the_session_and_its_watches_back() {
     let mut apache = Apache::start();
     let session = Session::connect(config(&apache, "").timeout(Duration::from_secs(30))).await.unwrap();

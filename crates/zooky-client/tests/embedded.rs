@@ -55,6 +55,22 @@ async fn embedded_tells_each_kind_of_watch_before_the_newer_state() {
 }
 
 #[tokio::test]
+async fn embedded_tells_a_tree_before_the_answer() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0");
+    common::a_tree_is_told_before_the_answer(&server.addr().to_string()).await;
+    server.stop().unwrap();
+}
+
+#[tokio::test]
+async fn embedded_forgets_watches_that_are_dropped() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0");
+    common::watches_that_are_dropped_are_removed(&server.addr().to_string()).await;
+    server.stop().unwrap();
+}
+
+#[tokio::test]
 async fn embedded_restarted_gets_the_session_and_its_watches_back() {
     let data = tempfile::tempdir().unwrap();
     let addr = format!("127.0.0.1:{}", zooky_testkit::free_port());

@@ -6,10 +6,14 @@ use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, S
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
-use crate::core::dialect::Mode;
+use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
+use crate::deadlock;
 use crate::guard::Guard;
+use crate::handover::Local;
 use crate::inspect::Contender;
+use crate::layout;
+use crate::progress::Progress;
 use crate::{Client, Error, Owner};
 
 /// Whether `path` can be a lock's, without asking a server.
@@ -38,10 +42,16 @@ pub(crate) type OnWait = Arc<dyn Fn(&Contender) + Send + Sync>;
 pub(crate) struct Recipe {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
-    pub(crate) owner: Owner,
+    pub(crate) dialect: Written,
+    pub(crate) owner: Arc<Owner>,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// The tasks of this process share one contender.
+    pub(crate) local: Option<Local>,
+    pub(crate) progress: Option<Arc<Progress>>,
+    /// Where deadlocks are looked for, if they are to be refused.
+    pub(crate) deadlocks_below: Option<Arc<str>>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
@@ -49,13 +59,17 @@ pub(crate) struct Recipe {
 pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
 
 impl WaitingFor {
-    fn set(&self, contender: Contender) {
+    pub(crate) fn set(&self, contender: Contender) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
     fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
+    }
+
+    pub(crate) fn peek(&self) -> Option<Contender> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
@@ -75,27 +89,34 @@ impl Recipe {
         Ok(Recipe {
             client: client.clone(),
             path: path.into(),
-            owner: Owner::this_process(),
+            dialect: Written::Kazoo,
+            owner: Owner::this_process().into(),
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            local: None,
+            progress: None,
+            deadlocks_below: None,
         })
     }
 
-    /// Waits for ever, over as many sessions as it takes.
-    pub(crate) async fn acquire(&self, mode: Mode, waiting: &WaitingFor) -> Result<Guard, Error> {
+    /// Waits for ever, over as many sessions as it takes, with a contender of its own.
+    pub(crate) async fn acquire_alone(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
         loop {
             let session = match self.client.session().await {
                 Ok(session) => session,
                 Err(Error::Connect(fault @ (ConnectError::Timeout { .. } | ConnectError::Lost))) => {
                     tracing::warn!(path = %self.path, %fault, "still waiting for the lock, without a server");
+                    self.note(&fault.into());
                     continue;
                 }
                 Err(fault) => return Err(fault),
             };
-            match self.enter(session, mode).wait(waiting).await {
+            let entry = self.enter(session, role);
+            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
-                Err(Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                    self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
                 other => return other,
@@ -105,24 +126,35 @@ impl Recipe {
 
     /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
     /// told who, at the price of one more read.
-    pub(crate) async fn try_acquire(
+    pub(crate) async fn try_alone(
         &self,
-        mode: Mode,
+        role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, mode).try_once(report).await
+        self.enter(session, role).try_once(report).await
     }
 
-    fn enter(&self, session: Session, mode: Mode) -> Entry<'_> {
-        let core = Core::new(unique(), mode, session.id(), self.allow_foreign);
-        Entry { recipe: self, hold: Some(session.hold()), session, core, may_exist: false }
+    fn enter(&self, session: Session, role: Role) -> Entry<'_> {
+        let kind = Kind::written(self.dialect, role);
+        let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
+        Entry { recipe: self, role, hold: Some(session.hold()), session, core, may_exist: false }
     }
 
-    fn refused(&self, refusal: Refusal) -> Error {
+    /// Notes a trouble that is got over, for those who look on.
+    fn note(&self, fault: &Error) {
+        if let Some(progress) = &self.progress {
+            progress.trouble(fault);
+        }
+    }
+
+    fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
-            Refusal::Foreign { child, dialect } => Error::ForeignContender { path, child, dialect },
+            Refusal::Foreign { child, kind } => {
+                let (dialect, theirs, ours) = (kind.dialect(), kind.name(), own.name());
+                Error::ForeignContender { path, child, dialect, theirs, ours }
+            }
             Refusal::Unknown { child } => Error::UnknownChild { path, child },
             Refusal::Exhausted { child } => Error::SequenceExhausted { path, child },
         }
@@ -143,6 +175,7 @@ fn unique() -> u128 {
 /// before it is granted (a timeout, a cancelled future, an error), it leaves no node behind.
 struct Entry<'a> {
     recipe: &'a Recipe,
+    role: Role,
     session: Session,
     hold: Option<Hold>,
     core: Core,
@@ -154,10 +187,13 @@ impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
         let mut action = self.core.start();
         loop {
+            if let Some(progress) = &self.recipe.progress {
+                progress.set_created(self.core.node().is_some());
+            }
             action = match action {
                 Action::Watch(child) => self.watch(&child, waiting).await?,
                 Action::Grant => return self.grant(),
-                Action::Refuse(refusal) => return Err(self.recipe.refused(refusal)),
+                Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
         }
@@ -171,7 +207,7 @@ impl Entry<'_> {
                     self.report(&blocker, report).await;
                     return Ok(None);
                 }
-                Err(refusal) => return Err(self.recipe.refused(refusal)),
+                Err(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
             },
             Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
             Err(fault) => return Err(fault.into()),
@@ -184,7 +220,7 @@ impl Entry<'_> {
                     return Ok(None);
                 }
                 Action::Grant => return self.grant().map(Some),
-                Action::Refuse(refusal) => return Err(self.recipe.refused(refusal)),
+                Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
         }
@@ -204,7 +240,8 @@ impl Entry<'_> {
         match action {
             Action::Join => self.join().await,
             Action::MakeDirectory => {
-                self.make_directory().await?;
+                let Recipe { path, dialect, acl, .. } = self.recipe;
+                layout::make_directory(&self.session, path, *dialect, self.role, acl).await?;
                 Ok(self.core.directory_made())
             }
             Action::LookUp => self.look_up().await,
@@ -222,7 +259,7 @@ impl Entry<'_> {
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
         let path = format!("{}/{}", recipe.path, self.core.prefix());
-        let data = recipe.owner.since_now().to_line();
+        let data = layout::data(recipe.dialect, &recipe.owner).await;
         self.may_exist = true;
         let flight = self.session.flight();
         let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
@@ -247,29 +284,6 @@ impl Entry<'_> {
             },
             other => Ok(other),
         }
-    }
-
-    /// Creates the directory and its parents, persistent: a stock kazoo Lock whose directory
-    /// vanishes fails for ever, so containers are not an option in its dialect.
-    async fn make_directory(&self) -> Result<(), Error> {
-        let path = &self.recipe.path;
-        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
-        let flight = self.session.flight();
-        let creates: Vec<_> = ends
-            .map(|end| {
-                self.session.create(&path[..end], Vec::new(), CreateMode::PERSISTENT, &self.recipe.acl)
-            })
-            .collect();
-        drop(flight);
-        let mut last = Ok(());
-        for create in creates {
-            last = match create.await {
-                // A parent that we may not create may be there all the same: the last one decides.
-                Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
-                Err(fault) => Err(fault.into()),
-            };
-        }
-        last
     }
 
     async fn list(&self) -> Result<Vec<String>, SessionError> {
@@ -348,7 +362,11 @@ impl Drop for Entry<'_> {
             let node = self.core.node().map(|node| node.name.clone());
             let prefix = self.core.prefix().to_owned();
             let task = cleanup::abandon(self.session.clone(), self.recipe.path.clone(), prefix, node);
-            self.recipe.client.runtime().spawn(task);
+            let leaving = self.recipe.progress.as_ref().map(Progress::leaving);
+            self.recipe.client.runtime().spawn(async move {
+                task.await;
+                drop(leaving);
+            });
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use zooky_client::{Error as SessionError, Session, SessionConfig, State};
 
 use crate::Error;
+use crate::handover::Groups;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -30,6 +31,8 @@ struct Inner {
     /// Closed by the application: a waiter must not take that for a loss and open a new session.
     closed: AtomicBool,
     runtime: Handle,
+    /// The handles whose tasks share a contender.
+    groups: Groups,
 }
 
 impl Client {
@@ -61,6 +64,7 @@ impl Client {
                 opening: tokio::sync::Mutex::new(()),
                 closed: AtomicBool::new(false),
                 runtime: Handle::current(),
+                groups: Groups::default(),
             }),
         })
     }
@@ -108,6 +112,10 @@ impl Client {
     pub async fn close(self) -> Result<(), Error> {
         self.inner.closed.store(true, Ordering::SeqCst);
         Ok(self.current().close().await?)
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

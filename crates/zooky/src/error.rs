@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::inspect::Contender;
@@ -26,6 +27,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The path names no znode.
+    #[error("{path:?} is no path of a znode: {why}")]
+    NodePath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The time was over before the lock was granted. No node is left behind.
     #[error("{path} was not granted within {waited:?}{}", held_by(holder))]
     Timeout {
@@ -36,6 +45,25 @@ pub enum Error {
         /// The contender that was waited for, if it could be seen.
         holder: Option<Box<Contender>>,
     },
+    /// To wait would have been for ever: the owner waits for others who wait for it. No node is left behind.
+    #[error(
+        "waiting for {path} would never end: {cycle}. Release what you hold and begin anew; always locking in \
+         one order, or taking them together, avoids it"
+    )]
+    Deadlock {
+        /// The lock's path.
+        path: String,
+        /// Who waits for whom.
+        cycle: Box<crate::inspect::Cycle>,
+    },
+    /// Deadlocks cannot be found without knowing which locks are one's own.
+    #[error(
+        "{path}: to be refused in a deadlock, say who you are: with_owner(Owner::this_process().with_id(…))"
+    )]
+    NoOwnerId {
+        /// The lock's path.
+        path: String,
+    },
     /// The lock was lost before it was released: another may hold it since. What was written under
     /// it since then counts only if it was fenced.
     #[error("{path} was lost before it was released; check what was written under it")]
@@ -43,10 +71,11 @@ pub enum Error {
         /// The lock's path.
         path: String,
     },
-    /// Another client's contender is in the directory, and it would not respect ours.
+    /// Another contender is in the directory that would not respect ours, or that others of our kind would not
+    /// respect.
     #[error(
-        "{path}/{child} was written by {dialect}, which does not see zooky's contenders: both could hold \
-         the lock. Use another path, or let all clients of this lock speak one dialect"
+        "{path}/{child} is a contender of {theirs}, which does not share a queue with {ours} (as which zooky \
+         contends): both could hold the lock. Use another path, or let all clients of this lock speak one dialect"
     )]
     ForeignContender {
         /// The lock's path.
@@ -54,6 +83,16 @@ pub enum Error {
         /// The child.
         child: String,
         /// Who writes such names.
+        dialect: Dialect,
+        /// The kind of lock that it belongs to.
+        theirs: &'static str,
+        /// The kind of lock as which we came.
+        ours: &'static str,
+    },
+    /// A dialect that zooky reads, but does not write.
+    #[error("zooky does not write {dialect}'s contenders; choose kazoo's, Curator's or zktools' dialect")]
+    NotWritten {
+        /// The dialect.
         dialect: Dialect,
     },
     /// A child that no known client writes.
@@ -74,6 +113,46 @@ pub enum Error {
         path: String,
         /// The child that showed it.
         child: String,
+    },
+    /// A lock was named twice among several that are to be taken as one.
+    #[error("{path} is named twice among the locks that are to be taken as one; name it once")]
+    NamedTwice {
+        /// The lock's path.
+        path: String,
+    },
+    /// A candidate could not get its lock.
+    #[error("{path} was not acquired: {why}")]
+    NotAcquired {
+        /// The lock's path.
+        path: String,
+        /// What went wrong; several may have waited for the same candidate.
+        why: Arc<Error>,
+    },
+    /// A candidate was let go before it had the lock.
+    #[error("the candidate for {path} was let go before it had the lock; enqueue again")]
+    Released {
+        /// The lock's path.
+        path: String,
+    },
+    /// Somebody uses a semaphore with another number of leases.
+    #[error(
+        "{path} is a semaphore with {stored} leases, as its other clients have stored there, not with {ours}; let all          clients say the same number, or (when nobody uses it) delete {path}"
+    )]
+    LeasesDiffer {
+        /// The semaphore's path.
+        path: String,
+        /// What this client was told.
+        ours: u32,
+        /// What is stored.
+        stored: u64,
+    },
+    /// The node's data are no number of leases: it is used for something else.
+    #[error("{path} holds {data:?}, which is no number of leases; use another path for the semaphore")]
+    NoSemaphore {
+        /// The semaphore's path.
+        path: String,
+        /// What it holds (at most the first 64 characters).
+        data: String,
     },
     /// The blocking face was used on a thread that runs asynchronous tasks.
     #[error("zooky::blocking would block an asynchronous runtime's thread; use the asynchronous types there")]

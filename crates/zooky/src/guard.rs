@@ -1,21 +1,16 @@
 //! A guard: the lock is held, for as long as it says so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
-use zooky_client::{BootInstant, Error as SessionError, EventType, Hold, Session, State};
+use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
-use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
+use crate::core::dialect::{Mode, classify};
+use crate::handover::Seat;
+use crate::tenure::{Flag, Tenure};
 use crate::{Error, FencingToken};
-
-/// How long a guard is held before its own node is watched: a short one is spared the request.
-const WATCH_AFTER: Duration = Duration::from_millis(10);
 
 /// What can be said of a guard at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +32,8 @@ pub enum GuardState {
 /// on while the machine sleeps; but no clock can stop a process between looking at it and writing,
 /// so pass the [`FencingToken`] along with every write and let the resource refuse smaller ones.
 ///
+/// Others can ask for the lock: [`Guard::revoked`] tells, and it is up to the holder to let go.
+///
 /// Dropping a guard releases it in the background: the request leaves at once, and is tried again
 /// until the node or the session is gone. [`Guard::release`] waits for the answer. Work in the
 /// background needs the client's runtime to go on; a program that ends should release, or close the
@@ -44,60 +41,55 @@ pub enum GuardState {
 #[must_use = "dropping a guard releases the lock"]
 #[derive(Debug)]
 pub struct Guard {
-    /// `None` once the node is somebody else's to remove.
-    held: Option<Arc<Held>>,
-    minder: AbortHandle,
-    shared: Arc<Held>,
+    held: Arc<Held>,
 }
 
 #[derive(Debug)]
-struct Held {
-    lock: Arc<str>,
-    node: String,
+pub(crate) struct Held {
+    tenure: Arc<Tenure>,
     token: FencingToken,
-    session: Session,
-    _hold: Hold,
-    removed: AtomicBool,
-    removal: Notify,
-    released: AtomicBool,
-    runtime: Handle,
+    /// Whose turn it is among the tasks of this process, if they share the node.
+    seat: Option<Seat>,
+    released: Flag,
+    /// The guard that took this one's place when it was upgraded or downgraded.
+    successor: OnceLock<Arc<Held>>,
 }
 
 impl Guard {
+    /// Granted by the server: a node of its own.
     pub(crate) fn new(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Guard {
-        let held = Arc::new(Held {
-            lock: recipe.path.clone(),
-            node: format!("{}/{}", recipe.path, node.name),
-            token: FencingToken::new(node.czxid, 0),
-            session,
-            _hold: hold,
-            removed: AtomicBool::new(false),
-            removal: Notify::new(),
-            released: AtomicBool::new(false),
-            runtime: recipe.client.runtime().clone(),
-        });
-        let minder = held.runtime.spawn(mind_own_node(held.clone())).abort_handle();
-        Guard { held: Some(held.clone()), minder, shared: held }
+        Guard::of(Tenure::begin(recipe, session, hold, node), 0, None)
+    }
+
+    pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
+        let token = FencingToken::new(tenure.czxid, count);
+        let released = Flag::default();
+        Guard { held: Arc::new(Held { tenure, token, seat, released, successor: OnceLock::new() }) }
     }
 
     /// The lock's path.
     pub fn lock_path(&self) -> &str {
-        &self.shared.lock
+        &self.held.tenure.recipe.path
     }
 
     /// The path of the contender's node.
     pub fn path(&self) -> &str {
-        &self.shared.node
+        &self.held.tenure.node
+    }
+
+    /// Whether the holder is alone or shares with other readers.
+    pub fn mode(&self) -> Mode {
+        classify(self.held.tenure.name()).map_or(Mode::Exclusive, |what| what.mode)
     }
 
     /// The token to fence writes with; see [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
-        self.shared.token
+        self.held.token
     }
 
     /// Whether the lock is held, as of now: the clock is read at each call.
     pub fn state(&self) -> GuardState {
-        self.shared.state()
+        self.held.tenure.state()
     }
 
     /// Whether the lock is not lost, as of now.
@@ -108,151 +100,127 @@ impl Guard {
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
     /// ensemble acknowledges; in quiet times at least half the session's timeout is left.
     pub fn deadline(&self) -> BootInstant {
-        self.shared.session.deadline()
+        self.held.tenure.session.deadline()
     }
 
     /// The session's timeout, as the server granted it.
     pub fn session_timeout(&self) -> Duration {
-        self.shared.session.timeout()
+        self.held.tenure.session.timeout()
     }
 
     /// Resolves when the lock is lost, by whatever cause; at once if it is lost already. Cancel-safe.
     pub async fn lost(&self) {
-        self.shared.lost().await;
+        self.held.lost().await;
     }
 
     /// A future for another task, which does not keep the lock: true once the lock is lost, false
+<<<<<<< HEAD
     /// if it was released before that was noticed.
     pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let shared = self.shared.clone();
+=======
+    /// if it was released before that was noticed. It goes on through upgrades and downgrades.
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+        let mut held = self.held.clone();
+>>>>>>> main
         async move {
-            shared.lost().await;
-            !shared.released.load(Ordering::Acquire)
+            loop {
+                held.lost().await;
+                match held.successor.get().cloned() {
+                    Some(next) => held = next,
+                    None => return !held.released.is_up(),
+                }
+            }
+        }
+    }
+
+    /// Whether somebody has asked for the lock, or taken it away by an immediate revocation (then it
+    /// is lost, too). The holder should let go when it can; nothing forces it. Who asked is in the
+    /// node's data where the dialect has room for it; [`RwLock`](crate::RwLock) and
+    /// [`Lock`](crate::Lock) tell how to ask.
+    ///
+    /// It is seen within about 10 ms and a round trip; a local value is read here.
+    pub fn is_revoked(&self) -> bool {
+        self.held.tenure.revoked().is_up()
+    }
+
+    /// Resolves when somebody asks for the lock; at once if that has happened already. Cancel-safe.
+    /// The end of the lock does not resolve it: wait for [`lost`](Guard::lost), too.
+    pub async fn revoked(&self) {
+        self.held.tenure.revoked().wait().await;
+    }
+
+    /// A future for another task, which does not keep the lock: true once somebody asks for it, false
+    /// if it was released or lost before. It goes on through upgrades and downgrades.
+    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + 'static {
+        let mut held = self.held.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = held.tenure.revoked().wait() => return true,
+                    () = held.lost() => {}
+                }
+                match held.successor.get().cloned() {
+                    Some(next) => held = next,
+                    None => return held.tenure.revoked().is_up(),
+                }
+            }
         }
     }
 
     /// Releases the lock and waits until its node is deleted, through reconnects. If the future is
-    /// dropped, the release goes on in the background.
+    /// dropped, the release goes on in the background. A lock that is handed on to another task of
+    /// this process ([`Handover`](crate::Handover)) is released at once.
     ///
     /// # Errors
     /// [`Error::Lost`]: the lock had been lost before; what was done under it may have overlapped
     /// with the next holder.
-    pub async fn release(mut self) -> Result<(), Error> {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        held.end(&self.minder);
-        let lost = || Error::Lost { path: held.lock.to_string() };
-        if held.state() == GuardState::Lost {
-            return Err(lost());
+    pub async fn release(self) -> Result<(), Error> {
+        let held = self.held.clone();
+        let lost = || Error::Lost { path: held.tenure.recipe.path.to_string() };
+        let was_lost = held.tenure.state() == GuardState::Lost;
+        match held.let_go() {
+            Some(tenure) if tenure.remove().await => Ok(()),
+            None if !was_lost => Ok(()),
+            _ => Err(lost()),
         }
-        let rest = Unfinished(Some(&held));
-        let removed = match held.session.delete(&held.node, -1).await {
-            Ok(()) => Removed::ByUs,
-            Err(SessionError::NoNode { .. }) => Removed::AlreadyGone,
-            Err(SessionError::ConnectionLoss { .. }) => {
-                cleanup::remove(&held.session, &held.node, true).await
-            }
-            Err(_) => cleanup::remove(&held.session, &held.node, false).await,
-        };
-        rest.finished();
-        if removed == Removed::ByUs { Ok(()) } else { Err(lost()) }
+    }
+
+    /// Takes the node out, to be looked after by somebody else.
+    pub(crate) fn into_tenure(self) -> Arc<Tenure> {
+        self.held.released.raise();
+        self.held.tenure.clone()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(held) = self.held.take() else { return };
-        held.end(&self.minder);
-        // The request leaves now; only its repetition needs a task.
-        let sent = held.session.delete(&held.node, -1);
-        let runtime = held.runtime.clone();
-        runtime.spawn(async move {
-            match sent.await {
-                Ok(()) | Err(SessionError::NoNode { .. }) => {}
-                Err(_) => {
-                    cleanup::remove(&held.session, &held.node, true).await;
-                }
-            }
-        });
-    }
-}
-
-/// A release that was begun; dropped unfinished, it goes on in the background.
-struct Unfinished<'a>(Option<&'a Arc<Held>>);
-
-impl Unfinished<'_> {
-    fn finished(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(held) = self.0.take().cloned() {
-            let runtime = held.runtime.clone();
-            runtime.spawn(async move {
-                cleanup::remove(&held.session, &held.node, true).await;
-            });
+        if let Some(tenure) = self.held.let_go() {
+            tenure.remove_in_background();
         }
     }
 }
 
 impl Held {
-    fn state(&self) -> GuardState {
-        if self.removed.load(Ordering::Acquire) || self.session.state() == State::Lost {
-            GuardState::Lost
-        } else if self.session.is_suspect() {
-            GuardState::Suspect
-        } else {
-            GuardState::Held
+    /// The holder lets go. The node, if it is now for the caller to remove.
+    fn let_go(&self) -> Option<Arc<Tenure>> {
+        if !self.released.raise() {
+            return None;
         }
-    }
-
-    /// The holder lets go: whatever happens to the node from now on is no loss.
-    fn end(&self, minder: &AbortHandle) {
-        minder.abort();
-        self.released.store(true, Ordering::Release);
-        self.removal.notify_waiters();
+        match &self.seat {
+            None => Some(self.tenure.clone()),
+            Some(seat) => seat.leave(),
+        }
     }
 
     async fn lost(&self) {
-        let removal = self.removal.notified();
-        tokio::pin!(removal);
-        removal.as_mut().enable();
-        if self.state() == GuardState::Lost || self.released.load(Ordering::Acquire) {
+        if self.released.is_up() {
             return;
         }
         tokio::select! {
-            () = removal => {}
-            () = self.session.lost() => {}
-        }
-    }
-
-    fn mark_removed(&self) {
-        tracing::error!(node = self.node, "somebody deleted the node of a held lock: the lock is lost");
-        self.removed.store(true, Ordering::Release);
-        self.removal.notify_waiters();
-    }
-}
-
-/// Watches the guard's own node: deleted by anyone, the lock is lost. Ended with the guard.
-async fn mind_own_node(held: Arc<Held>) {
-    tokio::time::sleep(WATCH_AFTER).await;
-    let mut pause = cleanup::Pause::new();
-    loop {
-        match held.session.get_watch(&held.node).await {
-            Ok((_, stat, _)) if stat.ephemeral_owner != held.session.id() => return held.mark_removed(),
-            Ok((_, _, watch)) => match watch.await {
-                Ok(event) if event.kind == EventType::DELETED => return held.mark_removed(),
-                Ok(_) => {}
-                Err(_) => return,
-            },
-            Err(SessionError::NoNode { .. }) => return held.mark_removed(),
-            Err(SessionError::ConnectionLoss { .. }) => {}
-            Err(fault) if fault.is_final() => return,
-            Err(fault) => {
-                tracing::warn!(node = held.node, %fault, "the node of a held lock cannot be watched; trying again");
-                pause.next().await;
-            }
+            () = self.tenure.lost() => {}
+            () = self.released.wait() => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Looking at locks from outside: who holds them, who waits. Nothing here changes anything.
 
+mod waits;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use crate::core::dialect::classify;
 use crate::core::queue::Queue;
 use crate::owner::wall_ms;
 use crate::{Client, Dialect, Error, Mode, Owner};
+
+pub use waits::{Cycle, Wait, WaitGraph, wait_graph};
 
 /// How many requests are under way at once: guards on the same session need room for theirs.
 const AT_ONCE: usize = 512;
@@ -45,7 +49,7 @@ impl Contender {
         stat: Stat,
         holding: Option<bool>,
     ) -> Option<Contender> {
-        let what = classify(name)?;
+        let what = classify(name).filter(|what| what.kind.contends())?;
         Some(Contender {
             name: name.to_owned(),
             path: format!("{directory}/{name}"),
@@ -57,6 +61,18 @@ impl Contender {
             data,
             stat,
         })
+    }
+
+    /// What it calls itself: the id of zooky's owner if it has one, else its node's data as they are (kazoo's
+    /// identifier, say).
+    pub fn identifier(&self) -> String {
+        let id = self.owner.as_ref().and_then(|owner| owner.id.clone());
+        id.unwrap_or_else(|| String::from_utf8_lossy(&self.data).into_owned())
+    }
+
+    /// The path of the lock that it wants.
+    pub fn lock_path(&self) -> &str {
+        self.path.rsplit_once('/').map_or("/", |(lock, _)| lock)
     }
 
     /// The session that its node belongs to; 0 if the node is persistent.
@@ -113,6 +129,33 @@ impl LockSummary {
     pub fn is_locked(&self) -> bool {
         !self.holders.is_empty()
     }
+}
+
+/// Whether the child `name` of a lock may go ahead as a reader, judged by the names of all the lock's children: no writer
+/// with a smaller number is among them. (zktools' `has_read_lock`; every known client's names are understood.)
+///
+/// # Errors
+/// The names of those in the way, in order. Nobody is named if `name` is not among the children, or no contender.
+pub fn has_read_lock(name: &str, children: &[String]) -> Result<(), Vec<String>> {
+    free_of(name, children, |mode| mode == Mode::Exclusive)
+}
+
+/// The same for a writer: nobody has a smaller number. (zktools' `has_write_lock`.)
+///
+/// # Errors
+/// As [`has_read_lock`].
+pub fn has_write_lock(name: &str, children: &[String]) -> Result<(), Vec<String>> {
+    free_of(name, children, |_| true)
+}
+
+fn free_of(name: &str, children: &[String], blocks: impl Fn(Mode) -> bool) -> Result<(), Vec<String>> {
+    let queue = Queue::of_any(children);
+    let Some(me) = queue.places().iter().position(|place| place.name == name) else { return Err(Vec::new()) };
+    let earlier = queue.places()[..me]
+        .iter()
+        .filter(|place| classify(&place.name).is_some_and(|what| blocks(what.mode)));
+    let blockers: Vec<String> = earlier.map(|place| place.name.clone()).collect();
+    if blockers.is_empty() { Ok(()) } else { Err(blockers) }
 }
 
 /// The locks directly below `root`, by name. A root that does not exist has none.
@@ -201,4 +244,25 @@ async fn contenders(
         }
     }
     Ok(contenders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_told_from_the_names() {
+        let hex = "0123456789abcdef0123456789abcdef";
+        let [lock, read, write, late] =
+            ["-lock--0000000001", "-read--0000000002", "-write--0000000003", "-read--0000000004"]
+                .map(|tail| format!("{hex}{tail}"));
+        let all = [&late, &write, &read, &lock].map(String::clone);
+        // A reader waits for a held ZkLock, too: zktools' own did not see it.
+        assert_eq!(has_read_lock(&read, &all), Err(vec![lock.clone()]));
+        assert_eq!(has_read_lock(&late, &all), Err(vec![lock.clone(), write.clone()]));
+        assert_eq!(has_write_lock(&write, &all), Err(vec![lock.clone(), read.clone()]));
+        assert_eq!(has_write_lock(&lock, &all), Ok(()));
+        assert_eq!(has_read_lock(&read, &all[1..3]), Ok(()));
+        assert_eq!(has_write_lock("nobody", &all), Err(Vec::new()));
+    }
 }

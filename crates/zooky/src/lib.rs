@@ -17,7 +17,10 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
+//!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
+//! - A [`Node`] follows the typed value of one znode.
 //! - [`inspect`] tells who holds a lock and who waits.
 //! - [`blocking`] has the same for programs without an asynchronous runtime.
 //!
@@ -26,27 +29,48 @@
 //! `docs/` in the repository.
 
 mod acquire;
+mod async_lock;
 pub mod blocking;
 mod cleanup;
 mod client;
 mod core;
+mod deadlock;
+mod election;
 mod error;
 mod guard;
+mod handover;
+mod head;
 pub mod inspect;
+mod layout;
+mod limit;
 mod lock;
+mod many;
+pub mod node;
 mod owner;
+mod progress;
 mod rwlock;
+mod tenure;
 mod token;
 
 pub use acquire::check_lock_path;
+pub use async_lock::{AsyncLock, Candidate};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
+pub use core::value::Value;
+pub use election::{Election, LeaderObserver, Leadership};
 pub use error::Error;
 pub use guard::{Guard, GuardState};
+pub use handover::Handover;
 pub use lock::Lock;
+pub use many::{MultiGuard, MultiLock, Part};
+pub use node::{Node, NodeState};
 pub use owner::Owner;
+pub use progress::Trouble;
 pub use rwlock::RwLock;
 pub use token::{FencingToken, ParseTokenError};
+
+/// The types of dates and decimals in a [`Value`].
+pub use {bigdecimal, jiff};
 
 /// The session underneath, for those who need ZooKeeper itself.
 pub use zooky_client::{self as session, Acl, BootInstant, ConnectError, SessionConfig};

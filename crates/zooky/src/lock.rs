@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::{Client, Error, Owner};
 
 /// An exclusive lock on a path, first come first served.
 ///
 /// It is ZooKeeper's lock recipe in kazoo's layout, and excludes kazoo's `Lock`, `WriteLock` and
-/// `ReadLock` on the same path. The handle holds nothing: clone it, share it, acquire as often as
+/// `ReadLock` on the same path; or in Curator's or zktools', see [`Lock::dialect`]. The handle holds nothing: clone it, share it, acquire as often as
 /// you like; each acquisition is a contender of its own (so a task that acquires twice waits for
 /// itself).
 ///
@@ -43,11 +44,52 @@ pub struct Lock {
 
 macro_rules! settings {
     () => {
+        /// Written as the clients of `dialect` write it, so that theirs and ours on one path exclude
+        /// each other: kazoo (the default), Curator or zktools. All handles of one lock, in all
+        /// programs, must speak one dialect; which kinds of locks may share a path is in the
+        /// repository's `docs/interop.md`. Only kazoo's nodes have room for the [`Owner`].
+        ///
+        /// # Errors
+        /// [`Error::NotWritten`]: zooky reads this dialect, but does not write it.
+        pub fn dialect(mut self, dialect: crate::Dialect) -> Result<Self, Error> {
+            let written = crate::core::dialect::Written::of(dialect);
+            self.recipe.dialect = written.ok_or(Error::NotWritten { dialect })?;
+            Ok(self)
+        }
+
         /// With other metadata for those who ask who holds the lock. The default is
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner;
+            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some()).into();
+            self
+        }
+
+        /// Whether a waiter is refused with [`Error::Deadlock`] instead of waiting for ever in a deadlock, among the
+        /// locks in the same directory; the default is not. It needs an [`Owner`] with an [id](Owner::with_id).
+        ///
+        /// Of those who wait for each other exactly one is refused: the youngest waiter that has this setting. The
+        /// others go on waiting, and go ahead once the refused one lets go of what it holds. A waiter looks after
+        /// 50 ms and then at growing intervals of up to 5 s; each look reads every contender in the directory
+        /// ([`inspect::wait_graph`](crate::inspect::wait_graph)), so this is for directories with hundreds of
+        /// contenders, not with many thousands.
+        #[must_use]
+        pub fn refuse_deadlock(self, refuse: bool) -> Self {
+            let directory = self.recipe.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+            let directory = if directory.is_empty() { "/" } else { directory }.to_owned();
+            let mut changed = self.refuse_deadlock_below(&directory);
+            if !refuse {
+                changed.recipe.deadlocks_below = None;
+                changed.recipe.owner = (*changed.recipe.owner).clone().refusable(false).into();
+            }
+            changed
+        }
+
+        /// As [`refuse_deadlock`](Self::refuse_deadlock), among all the locks below `root`, at any depth.
+        #[must_use]
+        pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
+            self.recipe.deadlocks_below = Some(root.into());
+            self.recipe.owner = (*self.recipe.owner).clone().refusable(true).into();
             self
         }
 
@@ -96,6 +138,14 @@ impl Lock {
 
     settings!();
 
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
+
     /// Waits for the lock, for ever. If the session is lost while waiting, it joins again at the end
     /// of the queue with a new session.
     ///
@@ -106,7 +156,7 @@ impl Lock {
     /// The server refuses the requests, or the directory holds contenders that would not respect
     /// ours.
     pub async fn acquire(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Mode::Exclusive, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Lock, &WaitingFor::default()).await
     }
 
     /// Takes the lock if it is free at this moment. It looks before it creates anything, so that
@@ -117,7 +167,7 @@ impl Lock {
     /// # Errors
     /// As [`Lock::acquire`], and when the session is lost meanwhile.
     pub async fn try_acquire(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Exclusive, None).await
+        self.recipe.try_acquire(Role::Lock, None).await
     }
 
     /// Waits for the lock, up to `timeout`; zero tries once.
@@ -127,19 +177,19 @@ impl Lock {
     /// # Errors
     /// [`Error::Timeout`] with the contender it waited for; else as [`Lock::acquire`].
     pub async fn acquire_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
-        within(&self.recipe, Mode::Exclusive, timeout).await
+        within(&self.recipe, Role::Lock, timeout).await
     }
 }
 
 /// Acquires with a time limit; one code for all locks.
-pub(crate) async fn within(recipe: &Recipe, mode: Mode, timeout: Duration) -> Result<Guard, Error> {
+pub(crate) async fn within(recipe: &Recipe, role: Role, timeout: Duration) -> Result<Guard, Error> {
     let begun = Instant::now();
     let waiting = WaitingFor::default();
     if timeout.is_zero() {
-        if let Some(guard) = recipe.try_acquire(mode, Some(&waiting)).await? {
+        if let Some(guard) = recipe.try_acquire(role, Some(&waiting)).await? {
             return Ok(guard);
         }
-    } else if let Ok(result) = tokio::time::timeout(timeout, recipe.acquire(mode, &waiting)).await {
+    } else if let Ok(result) = tokio::time::timeout(timeout, recipe.acquire(role, &waiting)).await {
         return result;
     }
     let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));

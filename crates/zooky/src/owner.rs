@@ -22,9 +22,20 @@ pub struct Owner {
     pub program: String,
     /// When it began to contend, in milliseconds since 1970 on its own clock.
     pub since_ms: i64,
-    /// An identity of the application's choosing.
+    /// An identity of the application's choosing; see [`Owner::with_id`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Which run of the process, where there is an `id`: host names and process numbers come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Whether it lets itself be refused in a deadlock.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refusable: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Owner {
@@ -38,15 +49,30 @@ impl Owner {
             program: program(),
             since_ms: 0,
             id: None,
+            run: None,
+            refusable: false,
         });
         // The pid may be another one after a fork.
         Owner { pid: std::process::id(), since_ms: wall_ms(), ..process.clone() }
     }
 
-    /// With an identity of the application's choosing.
+    /// With an identity of the application's choosing, for the task that uses the lock.
+    ///
+    /// All contenders of one process with the same id count as one owner, who does one thing after the other: while
+    /// it waits for one lock, it does not release another. By this, deadlocks are
+    /// [found](crate::inspect::wait_graph). Without an id every contender is an owner of its own, because nothing
+    /// else can be known for certain: neither tasks of one process nor locks of one session need depend on each
+    /// other. So give each task an id of its own, and none to tasks that hold one lock while a part of them
+    /// waits for another (in a `join!`, say).
     #[must_use]
     pub fn with_id(self, id: impl Into<String>) -> Owner {
-        Owner { id: Some(id.into()), ..self }
+        static RUN: OnceLock<String> = OnceLock::new();
+        let run = RUN.get_or_init(|| format!("{:016x}", getrandom::u64().unwrap_or(0)));
+        Owner { id: Some(id.into()), run: Some(run.clone()), ..self }
+    }
+
+    pub(crate) fn refusable(self, refusable: bool) -> Owner {
+        Owner { refusable, ..self }
     }
 
     /// With another name for what runs.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Mode;
+use crate::core::dialect::Role;
 use crate::guard::Guard;
+use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
 use crate::lock::{settings, within};
 use crate::{Client, Error, Owner};
@@ -49,12 +50,20 @@ impl RwLock {
 
     settings!();
 
+    /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
+    /// a bound, readers together; see [`Handover`]. Off unless asked for.
+    #[must_use]
+    pub fn local_handover(mut self, bound: Handover) -> Self {
+        self.recipe.local = Some(Local::new(bound));
+        self
+    }
+
     /// Waits, for ever, until no earlier writer is left. Otherwise as [`crate::Lock::acquire`].
     ///
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn read(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Mode::Shared, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Reader, &WaitingFor::default()).await
     }
 
     /// Waits, for ever, until nobody earlier is left. Otherwise as [`crate::Lock::acquire`].
@@ -62,7 +71,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn write(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Mode::Exclusive, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Writer, &WaitingFor::default()).await
     }
 
     /// A reader's guard if no writer holds or waits at this moment; as [`crate::Lock::try_acquire`].
@@ -70,7 +79,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_read(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Shared, None).await
+        self.recipe.try_acquire(Role::Reader, None).await
     }
 
     /// A writer's guard if nobody holds or waits at this moment; as [`crate::Lock::try_acquire`].
@@ -78,7 +87,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::try_acquire`].
     pub async fn try_write(&self) -> Result<Option<Guard>, Error> {
-        self.recipe.try_acquire(Mode::Exclusive, None).await
+        self.recipe.try_acquire(Role::Writer, None).await
     }
 
     /// [`RwLock::read`], up to `timeout`.
@@ -86,7 +95,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire_timeout`].
     pub async fn read_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
-        within(&self.recipe, Mode::Shared, timeout).await
+        within(&self.recipe, Role::Reader, timeout).await
     }
 
     /// [`RwLock::write`], up to `timeout`.
@@ -94,6 +103,6 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire_timeout`].
     pub async fn write_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
-        within(&self.recipe, Mode::Exclusive, timeout).await
+        within(&self.recipe, Role::Writer, timeout).await
     }
 }

@@ -39,7 +39,7 @@ async fn foreign_contenders_are_refused_by_name(hosts: String) {
         let path = path("foreign");
         observer.make(&format!("{path}/{name}")).await;
         let is_foreign = |fault: Error| match fault {
-            Error::ForeignContender { path: at, child, dialect: of } => {
+            Error::ForeignContender { path: at, child, dialect: of, .. } => {
                 assert_eq!((at, &child, of), (path.clone(), &name, dialect), "{name}");
             }
             fault => panic!("{name}: {fault}"),

@@ -24,6 +24,7 @@ use crate::watch::WatchEvent;
 pub(crate) use requests::Ask;
 pub(crate) use session::Core;
 pub(crate) use state::Settings;
+pub(crate) use watches::Target;
 
 /// A reply that a server gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +36,12 @@ pub(crate) struct Answer {
 }
 
 /// Somebody who waits for a watch's event.
-pub(crate) trait Watcher {
+pub(crate) trait Watcher: Sized {
     /// Whether they no longer wait.
     fn is_gone(&self) -> bool;
+
+    /// The same one once more, if it is one who stays after an event.
+    fn again(&self) -> Option<Self>;
 }
 
 /// What the driver is to do, in this order.

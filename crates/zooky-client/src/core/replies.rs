@@ -10,7 +10,7 @@ use super::deadline::Deadline;
 use super::requests::{Sent, encode};
 use super::session::answer;
 use super::state::{Identity, Life, Link, Up};
-use super::watches::Kind;
+use super::watches::{Kind, Target};
 use super::{Answer, Core, Output, Watcher};
 use crate::boottime::BootInstant;
 use crate::error::Error;
@@ -184,7 +184,8 @@ impl<R, W: Watcher> Core<R, W> {
     }
 
     fn fire(&mut self, event: WatcherEvent, out: &mut Vec<Output<R, W>>) {
-        let fired = self.watches.fire(event.kind, &event.path);
+        let mut fired = self.watches.fire(event.kind, &event.path);
+        fired.extend(self.watches.below(&event.path));
         if fired.is_empty() {
             return;
         }
@@ -262,10 +263,27 @@ impl<R, W: Watcher> Core<R, W> {
             // Our own `sync`: it proves nothing then.
             _ => return Ok(()),
         };
-        if let (Some(kind), Some(watcher)) = (Kind::set_by(sent.op, header.err), sent.watch) {
-            self.watches.add(kind, sent.path, watcher);
+        let mut unwanted = None;
+        match (sent.watch, Kind::set_by(sent.op, header.err)) {
+            (Some(watcher), kind) if watcher.is_gone() => {
+                let set = kind.is_some() || (sent.op == OpCode::ADD_WATCH && header.err == ErrorCode::OK);
+                unwanted = set.then_some(sent.path);
+            }
+            (Some(watcher), Some(kind)) => self.watches.add(kind, sent.path, watcher),
+            (Some(watcher), None) if sent.op == OpCode::ADD_WATCH && header.err == ErrorCode::OK => {
+                if self.is_watched_once(&sent.path) {
+                    let path = self.settings.chroot.outward(sent.path);
+                    out.push(Output::Event(watcher, Err(Error::Watched { path })));
+                } else {
+                    self.watches.add_tree(sent.path, watcher);
+                }
+            }
+            _ => {}
         }
         answer(sent.reply, result, out);
+        if let Some(path) = unwanted {
+            self.forget(now, &path, Target::of(sent.op));
+        }
         Ok(())
     }
 

@@ -19,6 +19,22 @@ pub(crate) struct Ask<R, W> {
 }
 
 impl<R, W> Ask<R, W> {
+    /// The node that is to be watched, if one is.
+    pub(super) fn watched(&self) -> Option<&str> {
+        match &self.request {
+            Request::Exists { path, .. }
+            | Request::GetData { path, .. }
+            | Request::GetChildren { path, .. }
+            | Request::GetChildren2 { path, .. }
+            | Request::AddWatch { path, .. }
+                if self.watch.is_some() =>
+            {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
     /// The path that errors name.
     pub(crate) fn take_path(self) -> String {
         path_of(self.request)
@@ -101,6 +117,11 @@ impl<R, W> Requests<R, W> {
         self.sent.len()
     }
 
+    /// Whether one is under way about this path that is `like` this.
+    pub(super) fn any(&self, path: &str, like: impl Fn(&Sent<R, W>) -> bool) -> bool {
+        self.sent.iter().any(|sent| sent.path == path && like(sent))
+    }
+
     /// Takes all of them, oldest first.
     pub(super) fn take(&mut self) -> VecDeque<Sent<R, W>> {
         std::mem::take(&mut self.sent)
@@ -136,6 +157,8 @@ fn path_of(request: Request) -> String {
         | Request::SetAcl { path, .. }
         | Request::GetChildren { path, .. }
         | Request::GetChildren2 { path, .. }
+        | Request::AddWatch { path, .. }
+        | Request::RemoveWatches { path, .. }
         | Request::Sync { path } => path,
         Request::Multi(ops) => match ops.into_iter().next() {
             Some(MultiOp::Create(create)) => create.path,

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use zooky_wire::{ConnectRequest, PASSWORD_LEN, Request, Writer, xid};
+use zooky_wire::{ConnectRequest, OpCode, PASSWORD_LEN, Request, Writer, xid};
 
 use super::connect::Chooser;
 use super::requests::{Ask, Requests, encode};
 use super::state::{Identity, Life, Link, Settings};
-use super::watches::Watches;
+use super::watches::{Target, Watches};
 use super::{Output, Watcher};
 use crate::boottime::BootInstant;
 use crate::error::Error;
@@ -143,6 +143,11 @@ impl<R, W: Watcher> Core<R, W> {
         let pause = self.chooser.failed();
         let was = std::mem::replace(&mut self.link, Link::Down { retry_at: now + pause });
         self.wire.clear();
+        // Before anybody hears of the loss by an answer: what stands on these watches is no longer true.
+        for (path, watcher) in self.watches.take_trees() {
+            let path = self.settings.chroot.outward(path);
+            out.push(Output::Event(watcher, Err(Error::ConnectionLoss { path })));
+        }
         self.fail_sent(|path| Error::ConnectionLoss { path }, out);
         if matches!((&was, &self.life), (Link::Up(up), Life::Open) if up.announced) {
             out.push(Output::State(State::Suspended));
@@ -150,6 +155,53 @@ impl<R, W: Watcher> Core<R, W> {
         if matches!(self.life, Life::Ending { .. }) && self.identity.is_none() {
             self.over(Ok(()), out);
         }
+    }
+
+    /// Somebody does not wait any more for what they asked to be told of. If nobody else does, the server is told.
+    pub(crate) fn forget(&mut self, now: BootInstant, path: &str, target: Target) {
+        // On a new connection only what is still wanted is set again.
+        if self.watches.is_wanted(path, target)
+            || !matches!((&self.life, &self.link), (Life::Open, Link::Up(_)))
+            || self.requests.any(path, |sent| {
+                // A watch that is being set is somebody's, or is looked at once its answer comes; and with the
+                // node's deletion the watch goes by itself.
+                let sets = sent.watch.is_some() && Target::of(sent.op) == target;
+                sets || sent.op == OpCode::DELETE
+            })
+        {
+            return;
+        }
+        // A watch of the other kind on this very node must not go with it.
+        let kind = if target == Target::Tree && self.is_watched_once(path) { return } else { target.wire() };
+        self.send_own(now, Request::RemoveWatches { path: path.to_owned(), kind });
+    }
+
+    /// Servers keep one mode for all watches of a session on a node, the newest (until 3.10): a one-shot watch on
+    /// the top of a tree would end the tree's. So whoever asks for a tree finds no other there, or is told; and
+    /// whoever asks later for a one-shot watch ends the tree's, whose watchers are told.
+    fn settle_modes(&mut self, ask: Ask<R, W>, out: &mut Vec<Output<R, W>>) -> Option<Ask<R, W>> {
+        let Some(path) = ask.watched() else { return Some(ask) };
+        let path = path.to_owned();
+        if Target::of(ask.request.op()) == Target::Tree {
+            if self.is_watched_once(&path) {
+                let path = self.settings.chroot.outward(path);
+                refuse(ask, Error::Watched { path }, out);
+                return None;
+            }
+        } else {
+            for watcher in self.watches.take_tree(&path) {
+                let path = self.settings.chroot.outward(path.clone());
+                out.push(Output::Event(watcher, Err(Error::Watched { path })));
+            }
+        }
+        Some(ask)
+    }
+
+    /// Whether a one-shot watch is set on this very node, or being set.
+    pub(super) fn is_watched_once(&mut self, path: &str) -> bool {
+        self.watches.is_wanted(path, Target::Node)
+            || self.watches.is_wanted(path, Target::Children)
+            || self.requests.any(path, |sent| sent.watch.is_some() && Target::of(sent.op) != Target::Tree)
     }
 
     /// Somebody asks for something.
@@ -264,6 +316,7 @@ impl<R, W: Watcher> Core<R, W> {
 
     pub(super) fn send(&mut self, now: BootInstant, ask: Ask<R, W>, out: &mut Vec<Output<R, W>>) {
         let limit = self.settings.max_request;
+        let Some(ask) = self.settle_modes(ask, out) else { return };
         if let Request::Auth { scheme, auth, .. } = &ask.request {
             let size = encode(&ask.request, xid::AUTH, &mut self.wire, limit);
             if size > limit {

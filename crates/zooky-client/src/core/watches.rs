@@ -9,6 +9,38 @@ use super::Watcher;
 /// Servers take frames of up to 1 MiB; the original client cuts here too.
 const CHUNK_BYTES: usize = 128 * 1024;
 
+/// What a watcher asked to be told of, by which the server removes watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The node: its creation, its deletion, its data.
+    Node,
+    /// Its children.
+    Children,
+    /// The node and everything below it, until further notice.
+    Tree,
+}
+
+impl Target {
+    /// What a request with a watcher sets.
+    pub(crate) fn of(op: OpCode) -> Target {
+        match op {
+            OpCode::GET_CHILDREN | OpCode::GET_CHILDREN2 => Target::Children,
+            OpCode::ADD_WATCH => Target::Tree,
+            _ => Target::Node,
+        }
+    }
+
+    /// ZooKeeper's `WatcherType`.
+    pub(super) fn wire(self) -> i32 {
+        match self {
+            Target::Children => 1,
+            Target::Node => 2,
+            // It is kept with both.
+            Target::Tree => 3,
+        }
+    }
+}
+
 /// What the server watches a node for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -36,6 +68,9 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Watches<W> {
     tables: [HashMap<String, Vec<W>>; 3],
+    /// Those who stay, by the top of what they watch. They end with the connection: what was missed could not be
+    /// told.
+    trees: HashMap<String, Vec<W>>,
     /// How many watchers there may be before those who are gone are looked for.
     sweep_at: usize,
     count: usize,
@@ -43,7 +78,7 @@ pub(super) struct Watches<W> {
 
 impl<W: Watcher> Watches<W> {
     pub(super) fn new() -> Self {
-        Watches { tables: Default::default(), sweep_at: 64, count: 0 }
+        Watches { tables: Default::default(), trees: HashMap::new(), sweep_at: 64, count: 0 }
     }
 
     /// The server has set a watch.
@@ -68,6 +103,53 @@ impl<W: Watcher> Watches<W> {
             kinds.iter().filter_map(|kind| self.tables[*kind as usize].remove(path)).flatten().collect();
         self.count -= fired.len();
         fired
+    }
+
+    /// Somebody watches the node and everything below it.
+    pub(super) fn add_tree(&mut self, path: String, watcher: W) {
+        let watchers = self.trees.entry(path).or_default();
+        watchers.retain(|watcher| !watcher.is_gone());
+        watchers.push(watcher);
+    }
+
+    /// Those whom an event at `path` concerns and who stay.
+    pub(super) fn below(&self, path: &str) -> Vec<W> {
+        if self.trees.is_empty() {
+            return Vec::new();
+        }
+        let between = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
+        let tops = std::iter::once("/").chain(between).chain((path != "/").then_some(path));
+        let found = tops.filter_map(|top| self.trees.get(top));
+        found.flatten().filter_map(W::again).collect()
+    }
+
+    /// Takes out those who watch from this node downwards.
+    pub(super) fn take_tree(&mut self, path: &str) -> Vec<W> {
+        self.trees.remove(path).unwrap_or_default()
+    }
+
+    /// Takes out all of those who stay, with the path of each.
+    pub(super) fn take_trees(&mut self) -> Vec<(String, W)> {
+        let trees = std::mem::take(&mut self.trees);
+        trees
+            .into_iter()
+            .flat_map(|(path, all)| all.into_iter().map(move |one| (path.clone(), one)))
+            .collect()
+    }
+
+    /// Whether somebody still waits for this; those who do not are forgotten.
+    pub(super) fn is_wanted(&mut self, path: &str, target: Target) -> bool {
+        let tables = match target {
+            Target::Node => &mut self.tables[..2],
+            Target::Children => &mut self.tables[2..],
+            Target::Tree => return prune(&mut self.trees, path).1 > 0,
+        };
+        let (gone, left) = tables
+            .iter_mut()
+            .map(|table| prune(table, path))
+            .fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+        self.count -= gone;
+        left > 0
     }
 
     /// The requests that set every watch again, with what happened since `relative_zxid` told at once.
@@ -95,7 +177,8 @@ impl<W: Watcher> Watches<W> {
     /// Takes everybody out.
     pub(super) fn take(&mut self) -> Vec<W> {
         self.count = 0;
-        self.tables.iter_mut().flat_map(|table| std::mem::take(table).into_values().flatten()).collect()
+        let tables = self.tables.iter_mut().chain([&mut self.trees]);
+        tables.flat_map(|table| std::mem::take(table).into_values().flatten()).collect()
     }
 
     fn sweep(&mut self) {
@@ -110,6 +193,18 @@ impl<W: Watcher> Watches<W> {
     }
 }
 
+/// Takes out those who do not wait any more; how many those were, and how many are left.
+fn prune<W: Watcher>(table: &mut HashMap<String, Vec<W>>, path: &str) -> (usize, usize) {
+    let Some(watchers) = table.get_mut(path) else { return (0, 0) };
+    let before = watchers.len();
+    watchers.retain(|watcher| !watcher.is_gone());
+    let left = watchers.len();
+    if left == 0 {
+        table.remove(path);
+    }
+    (before - left, left)
+}
+
 fn set_watches(relative_zxid: i64, [data, exist, child]: [Vec<String>; 3]) -> Request {
     Request::SetWatches { relative_zxid, data, exist, child }
 }
@@ -122,6 +217,10 @@ mod tests {
     impl Watcher for Rc<str> {
         fn is_gone(&self) -> bool {
             Rc::strong_count(self) == 1
+        }
+
+        fn again(&self) -> Option<Self> {
+            Some(self.clone())
         }
     }
 

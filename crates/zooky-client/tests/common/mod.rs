@@ -125,3 +125,82 @@ pub(crate) async fn a_session_ends_with_its_last_handle(hosts: &str) {
     assert_eq!(gone.await.unwrap().kind, EventType::DELETED);
     assert_eq!(watch.await.unwrap_err(), Error::Closed);
 }
+
+/// Everything that a tree's watcher is told.
+#[derive(Default)]
+struct Log(std::sync::Mutex<Vec<Result<(EventType, String), Error>>>);
+
+impl zooky_client::TreeSink for Log {
+    fn event(&self, event: Result<zooky_client::WatchEvent, Error>) {
+        self.0.lock().unwrap().push(event.map(|event| (event.kind, event.path)));
+    }
+}
+
+pub(crate) async fn a_tree_is_told_before_the_answer(hosts: &str) {
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    session.create("/tree", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let log = std::sync::Arc::<Log>::default();
+    let flight = session.flight();
+    let (watch, set) = session.watch_tree("/tree", log.clone());
+    let listed = session.children_stat("/tree");
+    drop(flight);
+    set.await.unwrap();
+    let (names, stat) = listed.await.unwrap();
+    assert_eq!((names.names.len(), stat.cversion), (0, 0));
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let made =
+            session.create("/tree/n-", "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::open()).await.unwrap();
+        expected.push(Ok((EventType::CREATED, format!("/tree/n-{n:010}"))));
+        assert_eq!(*log.0.lock().unwrap(), expected, "its own creation is told before its answer");
+        session.delete(&made.path, -1).await.unwrap();
+        expected.push(Ok((EventType::DELETED, made.path)));
+        assert_eq!(*log.0.lock().unwrap(), expected);
+    }
+    let other = Session::connect(config(hosts, "")).await.unwrap();
+    let made = other.create("/tree/n-", "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::open()).await.unwrap();
+    session.sync("/tree").await.unwrap();
+    expected.push(Ok((EventType::CREATED, made.path)));
+    assert_eq!(*log.0.lock().unwrap(), expected);
+    drop(watch);
+    session.sync("/").await.unwrap();
+    other.create("/tree/x", "", CreateMode::EPHEMERAL, &Acl::open()).await.unwrap();
+    session.sync("/tree").await.unwrap();
+    assert_eq!(*log.0.lock().unwrap(), expected, "after it was dropped nothing is told");
+}
+
+/// How many watches the server keeps for its clients, by its own count.
+fn watch_count(hosts: &str) -> u64 {
+    let answer = zooky_testkit::four_letter(hosts.parse().unwrap(), "mntr").unwrap();
+    let count = answer.lines().find_map(|line| line.strip_prefix("zk_watch_count"));
+    count.expect("mntr tells zk_watch_count").trim().parse().unwrap()
+}
+
+pub(crate) async fn watches_that_are_dropped_are_removed(hosts: &str) {
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    session.create("/kept", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let before = watch_count(hosts);
+    let (_, _, kept) = session.get_watch("/kept").await.unwrap();
+    for _ in 0..10 {
+        let (_, _, dropped) = session.get_watch("/kept").await.unwrap();
+        drop(dropped);
+        let (_, dropped) = session.exists_watch("/missing").await.unwrap();
+        drop(dropped);
+        let (_, dropped) = session.children_watch("/kept").await.unwrap();
+        drop(dropped);
+        // Dropped before its answer.
+        drop(session.exists_watch("/early"));
+    }
+    let (tree, set) = session.watch_tree("/trees", std::sync::Arc::<Log>::default());
+    set.await.unwrap();
+    drop(tree);
+    session.sync("/").await.unwrap();
+    session.sync("/").await.unwrap();
+    assert_eq!(watch_count(hosts), before + 1, "one is still waited for");
+    session.set("/kept", "new", -1).await.unwrap();
+    assert_eq!(
+        now_or_never(kept).unwrap().unwrap().kind,
+        EventType::DATA_CHANGED,
+        "it was not removed with the others"
+    );
+}

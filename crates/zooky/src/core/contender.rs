@@ -1,7 +1,7 @@
 //! One contender's way through the queue: the only queueing code there is.
 //!
-//! The caller does what [`Action`] says and tells what came of it; exclusive and shared locks differ
-//! by their [`Mode`] only. The rules that keep two out:
+//! The caller does what [`Action`] says and tells what came of it; locks of all dialects, exclusive
+//! and shared, differ by their [`Kind`] only. The rules that keep two out:
 //!
 //! - A node is ours only if it carries our unique name **and** the present session owns it. A new
 //!   session makes a new name.
@@ -10,8 +10,8 @@
 //!   never by the deletion of a predecessor alone: it may have left without ever holding the lock.
 //! - Each waiter watches one node: the last one that blocks it.
 
-use super::dialect::{Mode, infix};
-use super::queue::{Queue, Refusal};
+use super::dialect::{Kind, classify};
+use super::queue::{Queue, Refusal, check_reserve};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,22 +62,26 @@ pub(crate) struct Found {
 #[derive(Debug, Clone)]
 pub(crate) struct Contender {
     prefix: String,
-    mode: Mode,
+    kind: Kind,
     session: i64,
     allow_foreign: bool,
     node: Option<OwnNode>,
 }
 
 impl Contender {
-    /// A contender named by 128 random bits, for the present session only.
-    pub(crate) fn new(unique: u128, mode: Mode, session: i64, allow_foreign: bool) -> Self {
-        let prefix = format!("{unique:032x}{}", infix(mode));
-        Contender { prefix, mode, session, allow_foreign, node: None }
+    /// A contender named by 128 random bits (six of which say that it is ours), for the present session only.
+    pub(crate) fn new(unique: u128, kind: Kind, session: i64, allow_foreign: bool) -> Self {
+        Contender { prefix: kind.prefix(unique), kind, session, allow_foreign, node: None }
     }
 
     /// The name that the server puts its number behind.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// What it contends as.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Our node, if it is known to exist.
@@ -93,16 +97,21 @@ impl Contender {
     /// For one who would rather not wait: whom it would wait for, by a listing made *before*
     /// anything is created.
     pub(crate) fn would_wait(&self, children: &[String]) -> Result<Option<String>, Refusal> {
-        let queue = Queue::of_kazoo(children, self.allow_foreign)?;
-        Ok(queue.blocker_of_next(self.mode).map(|place| place.name.clone()))
+        let queue = Queue::of(self.kind, children, self.allow_foreign)?;
+        Ok(queue.blocker_of_next(self.kind).map(|place| place.name.clone()))
     }
 
     /// What came of the create.
     pub(crate) fn created(&mut self, result: Result<OwnNode, NotCreated>) -> Action {
         match result {
             Ok(node) => {
+                let sequence = classify(&node.name).and_then(|what| what.sequence);
+                let reserve = check_reserve(&node.name, sequence);
                 self.node = Some(node);
-                Action::List
+                match reserve {
+                    Ok(()) => Action::List,
+                    Err(refusal) => Action::Refuse(refusal),
+                }
             }
             Err(NotCreated::NoDirectory) => Action::MakeDirectory,
             Err(NotCreated::Unknown) => Action::LookUp,
@@ -124,7 +133,7 @@ impl Contender {
 
     /// A listing that was made after our create.
     pub(crate) fn listed(&mut self, children: &[String]) -> Action {
-        let queue = match Queue::of_kazoo(children, self.allow_foreign) {
+        let queue = match Queue::of(self.kind, children, self.allow_foreign) {
             Ok(queue) => queue,
             Err(refusal) => return Action::Refuse(refusal),
         };
@@ -151,8 +160,8 @@ impl Contender {
 mod tests {
     use super::*;
 
-    fn contender(id: u128, mode: Mode) -> Contender {
-        Contender::new(id, mode, 7, false)
+    fn contender(id: u128, kind: Kind) -> Contender {
+        Contender::new(id, kind, 7, false)
     }
 
     fn own(contender: &Contender, n: u32) -> OwnNode {
@@ -161,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_free_lock_is_granted_by_the_first_listing() {
-        let mut c = contender(1, Mode::Exclusive);
+        let mut c = contender(1, Kind::KazooLock);
         assert_eq!(c.start(), Action::Join);
         let node = own(&c, 0);
         assert_eq!(c.created(Ok(node.clone())), Action::List);
@@ -170,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_waiter_watches_the_one_before_it_and_looks_again() {
-        let mut first = contender(1, Mode::Exclusive);
-        let mut second = contender(2, Mode::Exclusive);
-        let mut third = contender(3, Mode::Exclusive);
+        let mut first = contender(1, Kind::KazooLock);
+        let mut second = contender(2, Kind::KazooLock);
+        let mut third = contender(3, Kind::KazooLock);
         let nodes = [own(&first, 1), own(&second, 2), own(&third, 3)];
         for (c, node) in [&mut first, &mut second, &mut third].into_iter().zip(&nodes) {
             c.created(Ok(node.clone()));
@@ -187,7 +196,7 @@ mod tests {
 
     #[test]
     fn an_ambiguous_create_is_looked_up() {
-        let mut c = contender(1, Mode::Exclusive);
+        let mut c = contender(1, Kind::KazooLock);
         assert_eq!(c.created(Err(NotCreated::Unknown)), Action::LookUp);
         assert_eq!(c.looked_up(None), Action::Join);
         let node = own(&c, 5);
@@ -197,15 +206,23 @@ mod tests {
 
     #[test]
     fn a_node_of_another_session_is_not_ours() {
-        let mut c = contender(1, Mode::Exclusive);
+        let mut c = contender(1, Kind::KazooLock);
         let node = own(&c, 5);
         assert_eq!(c.looked_up(Some(Found { node, owner: 6 })), Action::Join);
         assert_eq!(c.node(), None);
     }
 
     #[test]
+    fn a_node_near_the_end_of_the_counter_is_given_back() {
+        let mut c = contender(1, Kind::ZkLock);
+        let node = own(&c, 2_147_483_647);
+        assert!(matches!(c.created(Ok(node.clone())), Action::Refuse(Refusal::Exhausted { .. })));
+        assert_eq!(c.node(), Some(&node));
+    }
+
+    #[test]
     fn a_removed_node_joins_again() {
-        let mut c = contender(1, Mode::Exclusive);
+        let mut c = contender(1, Kind::KazooLock);
         let node = own(&c, 5);
         c.created(Ok(node));
         assert_eq!(c.listed(&[]), Action::Join);
@@ -214,9 +231,9 @@ mod tests {
 
     #[test]
     fn try_looks_first() {
-        let c = contender(1, Mode::Shared);
-        let reader = own(&contender(2, Mode::Shared), 1).name;
-        let writer = own(&contender(3, Mode::Exclusive), 2).name;
+        let c = contender(1, Kind::KazooReader);
+        let reader = own(&contender(2, Kind::KazooReader), 1).name;
+        let writer = own(&contender(3, Kind::KazooLock), 2).name;
         assert_eq!(c.would_wait(std::slice::from_ref(&reader)), Ok(None));
         assert_eq!(c.would_wait(&[reader, writer.clone()]), Ok(Some(writer)));
     }

@@ -4,4 +4,9 @@
 
 pub(crate) mod contender;
 pub(crate) mod dialect;
+pub(crate) mod handover;
+pub(crate) mod message;
 pub(crate) mod queue;
+pub(crate) mod respect;
+pub(crate) mod value;
+pub(crate) mod waits;

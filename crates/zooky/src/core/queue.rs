@@ -1,6 +1,7 @@
 //! The queue of one lock: its children in order, and who blocks whom.
 
-use super::dialect::{Classified, Dialect, Mode, classify};
+use super::dialect::{Classified, Kind, classify, is_note};
+use super::respect::{Sees, excludes, sees};
 
 /// How near the end of the counter a directory may come before it is refused.
 const SEQUENCE_RESERVE: i64 = 1 << 20;
@@ -15,8 +16,8 @@ pub(crate) struct Place {
 /// Why a directory is no queue that we may join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A contender of a client that would not respect ours.
-    Foreign { child: String, dialect: Dialect },
+    /// A contender that would not respect ours, or that others of our kind would not respect.
+    Foreign { child: String, kind: Kind },
     /// A child that nobody known writes.
     Unknown { child: String },
     /// The counter is negative or close to its end.
@@ -30,28 +31,29 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Sorts the children of a lock that is used in kazoo's dialect.
-    pub(crate) fn of_kazoo(children: &[String], allow_foreign: bool) -> Result<Queue, Refusal> {
+    /// Sorts the children of a lock for a contender of ours of the kind `own`.
+    pub(crate) fn of(own: Kind, children: &[String], allow_foreign: bool) -> Result<Queue, Refusal> {
         let mut places = Vec::with_capacity(children.len());
         for child in children {
             match classify(child) {
-                Some(what) if what.dialect == Dialect::Kazoo => {
-                    check_reserve(child, what)?;
+                Some(what) if excludes(own, &what) => {
+                    check_reserve(child, what.sequence)?;
                     places.push(Place { name: child.clone(), what });
                 }
-                _ if allow_foreign => {}
-                Some(what) => {
-                    return Err(Refusal::Foreign { child: child.clone(), dialect: what.dialect });
-                }
+                _ if allow_foreign || is_note(child) => {}
+                Some(what) => return Err(Refusal::Foreign { child: child.clone(), kind: what.kind }),
                 None => return Err(Refusal::Unknown { child: child.clone() }),
             }
         }
         Ok(Queue::sorted(places))
     }
 
-    /// Everything that can be classified, of whatever dialect, for looking only.
+    /// Everything that contends, of whatever dialect, for looking only.
     pub(crate) fn of_any(children: &[String]) -> Queue {
-        let known = |name: &String| Some(Place { name: name.clone(), what: classify(name)? });
+        let known = |name: &String| {
+            let what = classify(name).filter(|what| what.kind.contends())?;
+            Some(Place { name: name.clone(), what })
+        };
         Queue::sorted(children.iter().filter_map(known).collect())
     }
 
@@ -71,27 +73,46 @@ impl Queue {
     }
 
     /// The last of those that `name`, which is in the queue, has to wait for; `None` if it may go
-    /// ahead. The rule is kazoo's: only lower numbers block, writers block everybody, readers block
-    /// writers.
+    /// ahead. Only smaller numbers block: a reader that Curator made of a writer has the writer's.
     pub(crate) fn blocker_of(&self, name: &str) -> Option<&Place> {
-        let me = self.places.iter().position(|place| place.name == name)?;
-        let mode = self.places[me].what.mode;
-        self.places[..me].iter().rev().find(|place| blocks(place.what.mode, mode))
+        let me = &self.places.iter().find(|place| place.name == name)?.what;
+        let mut smaller = self.places.iter().rev().filter(|place| place.what.sequence < me.sequence);
+        smaller.find(|place| sees(me, &place.what) != Sees::No)
     }
 
-    /// The last of those that somebody joining now with `mode` would have to wait for.
-    pub(crate) fn blocker_of_next(&self, mode: Mode) -> Option<&Place> {
-        self.places.iter().rev().find(|place| blocks(place.what.mode, mode))
+    /// Those that `name` has to wait for, first those nearest to it, without those that one of them already waits
+    /// for in its turn.
+    pub(crate) fn nearest_blockers_of(&self, name: &str) -> Vec<&Place> {
+        let Some(me) = self.places.iter().position(|place| place.name == name) else { return Vec::new() };
+        let (mut nearest, mut reached): (Vec<&Place>, Vec<&Place>) = Default::default();
+        for place in self.places[..me].iter().rev() {
+            let covered = reached.iter().any(|nearer| must_wait(nearer, place));
+            if !covered && must_wait(&self.places[me], place) {
+                nearest.push(place);
+            } else if !covered {
+                continue;
+            }
+            reached.push(place);
+        }
+        nearest
+    }
+
+    /// The last of those that one of ours of the kind `own`, joining now, would have to wait for.
+    pub(crate) fn blocker_of_next(&self, own: Kind) -> Option<&Place> {
+        let me = Classified::new(own, true, None);
+        self.places.iter().rev().find(|place| sees(&me, &place.what) != Sees::No)
     }
 }
 
-fn blocks(earlier: Mode, later: Mode) -> bool {
-    earlier == Mode::Exclusive || later == Mode::Exclusive
+/// Whether it waits for certain: a stock kazoo Lock behind a reader only may.
+fn must_wait(later: &Place, earlier: &Place) -> bool {
+    earlier.what.sequence < later.what.sequence && sees(&later.what, &earlier.what) == Sees::Yes
 }
 
-fn check_reserve(child: &str, what: Classified) -> Result<(), Refusal> {
+/// Refuses a directory whose counter is negative or near its end: there the order breaks down.
+pub(crate) fn check_reserve(child: &str, sequence: Option<i64>) -> Result<(), Refusal> {
     let usable = 0..i64::from(i32::MAX) - SEQUENCE_RESERVE;
-    match what.sequence {
+    match sequence {
         Some(n) if !usable.contains(&n) => Err(Refusal::Exhausted { child: child.to_owned() }),
         _ => Ok(()),
     }
@@ -101,53 +122,110 @@ fn check_reserve(child: &str, what: Classified) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn name(id: u32, mode: Mode, n: i64) -> String {
-        format!("{id:032x}{}{n:010}", super::super::dialect::infix(mode))
+    fn name(id: u128, kind: Kind, n: i64) -> String {
+        format!("{}{n:010}", kind.prefix(id))
     }
+
+    fn blocker(queue: &Queue, name: &str) -> Option<i64> {
+        queue.blocker_of(name).and_then(|place| place.what.sequence)
+    }
+
+    const FAMILIES: [(Kind, Kind); 3] = [
+        (Kind::KazooLock, Kind::KazooReader),
+        (Kind::CuratorWriter, Kind::CuratorReader),
+        (Kind::ZkWriter, Kind::ZkReader),
+    ];
 
     #[test]
     fn order_is_by_number_not_by_name() {
-        let (a, b) = (name(9, Mode::Exclusive, 1), name(1, Mode::Exclusive, 2));
-        let queue = Queue::of_kazoo(&[b.clone(), a.clone()], false).unwrap();
-        assert_eq!(queue.blocker_of(&b).map(|p| &p.name), Some(&a));
-        assert_eq!(queue.blocker_of(&a), None);
+        for (kind, _) in FAMILIES {
+            let (a, b) = (name(9 << 100, kind, 1), name(1 << 100, kind, 2));
+            let queue = Queue::of(kind, &[b.clone(), a.clone()], false).unwrap();
+            assert_eq!((blocker(&queue, &b), blocker(&queue, &a)), (Some(1), None));
+        }
     }
 
     #[test]
     fn readers_wait_for_writers_only() {
-        let w1 = name(1, Mode::Exclusive, 1);
-        let r2 = name(2, Mode::Shared, 2);
-        let r3 = name(3, Mode::Shared, 3);
-        let w4 = name(4, Mode::Exclusive, 4);
-        let r5 = name(5, Mode::Shared, 5);
-        let queue = Queue::of_kazoo(&[w1, r2, r3, w4, r5].map(String::from), false).unwrap();
-        let blocker = |n: usize| queue.blocker_of(&queue.places()[n].name).and_then(|p| p.what.sequence);
-        assert_eq!([0, 1, 2, 3, 4].map(blocker), [None, Some(1), Some(1), Some(3), Some(4)]);
-        assert_eq!(queue.blocker_of_next(Mode::Shared).and_then(|p| p.what.sequence), Some(4));
+        for (writer, reader) in FAMILIES {
+            let kinds = [writer, reader, reader, writer, reader];
+            let names: Vec<String> = (1..).zip(kinds).map(|(n, kind)| name(n as u128, kind, n)).collect();
+            let queue = Queue::of(reader, &names, false).unwrap();
+            let blockers: Vec<_> = names.iter().map(|name| blocker(&queue, name)).collect();
+            assert_eq!(blockers, [None, Some(1), Some(1), Some(3), Some(4)]);
+            assert_eq!(queue.blocker_of_next(reader).and_then(|place| place.what.sequence), Some(4));
+            assert_eq!(queue.blocker_of_next(writer).and_then(|place| place.what.sequence), Some(5));
+        }
+    }
+
+    #[test]
+    fn the_nearest_blockers_are_those_nobody_else_waits_for() {
+        use Kind::{KazooLock as Writer, KazooReader as Reader};
+        let kinds = [Writer, Reader, Reader, Writer, Reader, Writer];
+        let names: Vec<String> = (1..).zip(kinds).map(|(n, kind)| name(n as u128, kind, n)).collect();
+        let queue = Queue::of_any(&names);
+        let nearest: Vec<Vec<i64>> = names
+            .iter()
+            .map(|name| {
+                queue.nearest_blockers_of(name).iter().filter_map(|place| place.what.sequence).collect()
+            })
+            .collect();
+        assert_eq!(nearest, [vec![], vec![1], vec![1], vec![3, 2], vec![4], vec![5]]);
     }
 
     #[test]
     fn strangers_are_refused_unless_allowed() {
-        let ours = name(1, Mode::Exclusive, 1);
-        let curator = String::from("_c_01234567-89ab-cdef-0123-456789abcdef-lock-0000000002");
-        let children = [ours.clone(), curator];
-        assert!(matches!(
-            Queue::of_kazoo(&children, false),
-            Err(Refusal::Foreign { dialect: Dialect::Curator, .. })
-        ));
-        assert!(matches!(Queue::of_kazoo(&["b".into()], false), Err(Refusal::Unknown { .. })));
-        assert_eq!(Queue::of_kazoo(&children, true).unwrap().places().len(), 1);
+        let ours = name(1, Kind::KazooLock, 1);
+        let curator = name(2, Kind::CuratorMutex, 2);
+        let children = [ours, curator.clone()];
+        let refusal = Refusal::Foreign { child: curator, kind: Kind::CuratorMutex };
+        assert_eq!(Queue::of(Kind::KazooLock, &children, false), Err(refusal));
+        let unknown = Queue::of(Kind::KazooLock, &["b".into()], false);
+        assert!(matches!(unknown, Err(Refusal::Unknown { .. })));
+        assert_eq!(Queue::of(Kind::KazooLock, &children, true).unwrap().places().len(), 1);
+    }
+
+    #[test]
+    fn curators_two_locks_are_two_families() {
+        let (mutex, reader) = (name(1, Kind::CuratorMutex, 1), name(2, Kind::CuratorReader, 2));
+        assert!(Queue::of(Kind::CuratorMutex, std::slice::from_ref(&reader), false).is_err());
+        assert!(Queue::of(Kind::CuratorReader, std::slice::from_ref(&mutex), false).is_err());
+        assert!(Queue::of(Kind::CuratorWriter, std::slice::from_ref(&mutex), false).is_err());
+        assert!(Queue::of(Kind::CuratorWriter, &[reader], false).is_ok());
+    }
+
+    /// A downgrade leaves writer and reader with one number for a moment: the reader is in.
+    #[test]
+    fn a_downgraded_reader_does_not_wait_for_the_writer_it_was() {
+        let (writer, reader) = (name(1, Kind::CuratorWriter, 4), name(2, Kind::CuratorReader, 4));
+        let (next_writer, next_reader) = (name(3, Kind::CuratorWriter, 5), name(4, Kind::CuratorReader, 6));
+        let children = [&writer, &reader, &next_writer, &next_reader].map(String::clone);
+        let queue = Queue::of(Kind::CuratorReader, &children, false).unwrap();
+        assert_eq!((blocker(&queue, &writer), blocker(&queue, &reader)), (None, None));
+        assert_eq!((blocker(&queue, &next_writer), blocker(&queue, &next_reader)), (Some(4), Some(5)));
+        // The writer's node is gone: the next writer still waits for the reader.
+        let queue = Queue::of(Kind::CuratorReader, &children[1..], false).unwrap();
+        assert_eq!((blocker(&queue, &reader), blocker(&queue, &next_writer)), (None, Some(4)));
+    }
+
+    #[test]
+    fn notes_of_ours_stand_in_no_queue() {
+        let children = ["zooky.delay.x".to_owned(), name(1, Kind::KazooLock, 1)];
+        assert_eq!(Queue::of(Kind::KazooLock, &children, false).unwrap().places().len(), 1);
+        assert_eq!(Queue::of_any(&children).places().len(), 1);
     }
 
     #[test]
     fn the_end_of_the_counter_is_refused_in_time() {
-        for n in [i64::from(i32::MAX), i64::from(i32::MAX) - 100] {
-            let children = [name(1, Mode::Exclusive, n)];
-            assert!(matches!(Queue::of_kazoo(&children, false), Err(Refusal::Exhausted { .. })));
+        let max = i64::from(i32::MAX);
+        for (kind, _) in FAMILIES {
+            for n in [max, max - 100, max - (1 << 20)] {
+                let refused = Queue::of(kind, &[name(1, kind, n)], false);
+                assert!(matches!(refused, Err(Refusal::Exhausted { .. })), "{n}");
+            }
+            let wrapped = format!("{}-2147483648", kind.prefix(1));
+            assert!(Queue::of(kind, &[wrapped], false).is_err());
+            assert!(Queue::of(kind, &[name(1, kind, max - (1 << 21))], false).is_ok());
         }
-        let wrapped = format!("{:032x}__lock__-2147483648", 1);
-        assert!(matches!(Queue::of_kazoo(&[wrapped], false), Err(Refusal::Exhausted { .. })));
-        let fine = [name(1, Mode::Exclusive, i64::from(i32::MAX) - (1 << 21))];
-        assert!(Queue::of_kazoo(&fine, false).is_ok());
     }
 }

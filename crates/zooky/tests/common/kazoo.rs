@@ -5,7 +5,7 @@ use std::time::Duration;
 use zooky_testkit::{Script, Talk};
 
 const PROGRAM: &str = r#"
-import json, sys
+import json, sys, threading
 from kazoo.client import KazooClient
 from kazoo.exceptions import LockTimeout
 
@@ -13,23 +13,45 @@ client = KazooClient(hosts=sys.argv[1], timeout=float(sys.argv[2]))
 client.start(30)
 print("started")
 locks = {}
+leading = {}
+
+def lead(name):
+    resign = threading.Event()
+    def led():
+        print("leads", name, flush=True)
+        resign.wait()
+    thread = threading.Thread(target=locks[name].run, args=(led,))
+    leading[name] = resign, thread
+    thread.start()
+
 for line in sys.stdin:
     verb, name, *rest = line.split()
     if verb == "new":
-        kind, path = rest
-        locks[name] = getattr(client, kind)(path, "kazoo says " + name)
+        kind, path, *leases = rest
+        locks[name] = getattr(client, kind)(path, "kazoo says " + name, *map(int, leases))
         print("done")
     elif verb == "acquire":
         try:
             print("acquired", locks[name].acquire(timeout=float(rest[0])))
         except LockTimeout:
             print("acquired", False)
+        except ValueError as fault:
+            print("acquired", fault)
     elif verb == "try":
         print("acquired", locks[name].acquire(blocking=False))
     elif verb == "release":
         print("released", locks[name].release())
     elif verb == "contenders":
         print("contenders", json.dumps(locks[name].contenders()))
+    elif verb == "lead":
+        lead(name)
+        print("done")
+    elif verb == "resign":
+        leading[name][0].set()
+        leading[name][1].join()
+        print("resigned")
+    elif verb == "holders":
+        print("holders", json.dumps(sorted(locks[name].lease_holders())))
     elif verb == "held":
         print("held", locks[name].is_acquired)
 "#;
@@ -72,6 +94,31 @@ impl Kazoo {
     /// What kazoo believes.
     pub fn believes_it_holds(&mut self, name: &str) -> bool {
         self.ask(&format!("held {name}"), "held") == "True"
+    }
+
+    /// A semaphore object with so many leases under `name`.
+    pub fn new_semaphore(&mut self, name: &str, path: &str, leases: u32) {
+        self.ask(&format!("new {name} Semaphore {path} {leases}"), "done");
+    }
+
+    /// What a semaphore's acquire answers: `True`, `False`, or the text of a ValueError.
+    pub fn acquire_answer(&mut self, name: &str, timeout: Duration) -> String {
+        self.ask(&format!("acquire {name} {}", timeout.as_secs_f64()), "acquired")
+    }
+
+    /// The identifiers of a semaphore's lease holders, sorted.
+    pub fn lease_holders(&mut self, name: &str) -> Vec<String> {
+        serde_json::from_str(&self.ask(&format!("holders {name}"), "holders")).unwrap()
+    }
+
+    /// An election object stands; it says `leads` with its name when it leads.
+    pub fn lead(&mut self, name: &str) {
+        self.ask(&format!("lead {name}"), "done");
+    }
+
+    /// It leads no more.
+    pub fn resign(&mut self, name: &str) {
+        self.ask(&format!("resign {name}"), "resigned");
     }
 
     fn ask(&mut self, line: &str, prefix: &str) -> String {

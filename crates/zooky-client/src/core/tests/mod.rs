@@ -2,6 +2,7 @@
 
 mod connection;
 mod life;
+mod watching;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,6 +28,10 @@ struct Waiter(&'static str, Rc<Cell<bool>>);
 impl Watcher for Waiter {
     fn is_gone(&self) -> bool {
         self.1.get()
+    }
+
+    fn again(&self) -> Option<Self> {
+        Some(self.clone())
     }
 }
 
@@ -163,6 +168,7 @@ impl Play {
                 OpCode::SYNC => Response::Path("/".into()),
                 OpCode::GET_DATA => Response::Data(Some(Bytes::new()), Stat::default()),
                 OpCode::EXISTS => Response::Stat(Stat::default()),
+                OpCode::GET_CHILDREN => Response::Names(vec![]),
                 _ => Response::Empty,
             };
             self.reply(xid, zxid, ErrorCode::OK, &response);

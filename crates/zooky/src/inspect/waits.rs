@@ -1,0 +1,234 @@
+//! The wait-for graph: who holds what, who waits for whom, and who waits for ever.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use zooky_client::{Error as SessionError, Session};
+
+use super::{AT_ONCE, Contender, contenders};
+use crate::core::dialect::classify;
+use crate::core::queue::Queue;
+use crate::core::waits::{Edge, Member, knots};
+use crate::{Client, Error};
+
+/// Who waits for whom among the locks below a root; made by [`wait_graph`].
+#[derive(Debug, Clone)]
+pub struct WaitGraph {
+    contenders: Vec<Arc<Contender>>,
+    waits: Vec<Wait>,
+    cycles: Vec<Cycle>,
+    unread: Vec<String>,
+}
+
+/// A contender that waits, and one that it waits for.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Wait {
+    /// Who waits.
+    pub waiter: Arc<Contender>,
+    /// Who is in the way: a holder, or a waiter further ahead.
+    pub blocker: Arc<Contender>,
+}
+
+/// A deadlock: the owner of each wait's blocker is the waiter of the next, and the last one's is that of the first.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Cycle {
+    /// The waits.
+    pub waits: Vec<Wait>,
+    refuses: bool,
+}
+
+impl WaitGraph {
+    /// All contenders of all locks, lock by lock in the order of their queues.
+    pub fn contenders(&self) -> impl Iterator<Item = &Contender> {
+        self.contenders.iter().map(|one| &**one)
+    }
+
+    /// Those that hold a lock.
+    pub fn holders(&self) -> impl Iterator<Item = &Contender> {
+        self.contenders().filter(|one| one.holding == Some(true))
+    }
+
+    /// Who waits for whom. Of all that block a waiter, those are left out that another one of them waits for: a writer
+    /// behind two readers waits for both; the writer before them is the readers' business.
+    pub fn waits(&self) -> &[Wait] {
+        &self.waits
+    }
+
+    /// The deadlocks; one for each group of owners who wait for each other, however many ways round there are in it.
+    pub fn cycles(&self) -> &[Cycle] {
+        &self.cycles
+    }
+
+    /// The same, without the rest.
+    pub fn into_cycles(self) -> Vec<Cycle> {
+        self.cycles
+    }
+
+    /// Directories that the server refused to show; what is in them is missing.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+}
+
+impl Cycle {
+    /// The waiter to be refused, so that the others go on: the youngest of those that let themselves be refused (see
+    /// [`Lock::refuse_deadlock`](crate::Lock::refuse_deadlock)), if there is one.
+    pub fn victim(&self) -> Option<&Contender> {
+        self.waits.first().filter(|_| self.refuses).map(|wait| &*wait.waiter)
+    }
+}
+
+/// `pid 7 (…) waits for /locks/b, held by pid 8 (…), who waits for /locks/a, held by pid 7 (…)`.
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, Wait { waiter, blocker }) in self.waits.iter().enumerate() {
+            if n == 0 {
+                write!(f, "{waiter}, waits for {}", waiter.lock_path())?;
+            } else {
+                write!(f, ", who waits for {}", waiter.lock_path())?;
+            }
+            let how = if blocker.holding == Some(true) { "held" } else { "wanted earlier" };
+            write!(f, ", {how} by {blocker}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at all the locks below `root`, at any depth, and tells who holds what and who waits for whom.
+///
+/// An owner is an [`Owner`](crate::Owner) with its [id](crate::Owner::with_id), of one run of one process; never a session, which may
+/// serve many tasks. A contender without an id, or of another client, is an owner of its own.
+///
+/// A cycle is told only if all its contenders were there at one moment; it is then no mere coincidence of looks. (One
+/// whose wait is about to end by its time limit counts as waiting all the same.)
+///
+/// It costs a listing of every node below `root` that is no contender, and a read of every contender. A root that does
+/// not exist has none.
+///
+/// # Errors
+/// The server refuses to show the root, or the connection broke.
+pub async fn wait_graph(client: &Client, root: &str) -> Result<WaitGraph, Error> {
+    let session = client.session().await?;
+    // What others knew before this call is seen by it.
+    session.sync(root).await?;
+    let (queues, unread) = queues(&session, root).await?;
+    let mut found = Found::default();
+    for (path, children) in &queues {
+        found.add(Queue::of_any(children), contenders(&session, path, children, false).await?);
+    }
+    let cycles = found.cycles(&session).await?;
+    Ok(WaitGraph { contenders: found.contenders, waits: found.waits, cycles, unread })
+}
+
+type Listing = (String, Vec<String>);
+
+/// Every directory below `root` that has contenders, with its children; and what could not be read.
+async fn queues(session: &Session, root: &str) -> Result<(Vec<Listing>, Vec<String>), Error> {
+    let (mut queues, mut unread) = (Vec::new(), Vec::new());
+    let mut level = vec![root.to_owned()];
+    while !level.is_empty() {
+        let mut below = Vec::new();
+        for some in level.chunks(AT_ONCE) {
+            let listings: Vec<_> = some.iter().map(|path| session.children(path)).collect();
+            for (path, listing) in some.iter().zip(listings) {
+                let names = match listing.await {
+                    Ok(children) => children.names,
+                    // Deleted meanwhile.
+                    Err(SessionError::NoNode { .. }) => continue,
+                    Err(SessionError::NoAuth { .. }) if path != root => {
+                        unread.push(path.clone());
+                        continue;
+                    }
+                    Err(fault) => return Err(fault.into()),
+                };
+                let (contending, others): (Vec<_>, Vec<_>) =
+                    names.into_iter().partition(|name| classify(name).is_some());
+                let base = path.trim_end_matches('/');
+                below.extend(
+                    others.iter().map(|name| format!("{base}/{name}")).filter(|path| path != "/zookeeper"),
+                );
+                if !contending.is_empty() {
+                    queues.push((path.clone(), contending));
+                }
+            }
+        }
+        level = below;
+    }
+    queues.sort();
+    unread.sort();
+    Ok((queues, unread))
+}
+
+#[derive(Default)]
+struct Found {
+    contenders: Vec<Arc<Contender>>,
+    members: Vec<Member>,
+    owners: HashMap<String, usize>,
+    edges: Vec<Edge>,
+    waits: Vec<Wait>,
+}
+
+impl Found {
+    /// Takes one lock's queue in. Those that left between the listing and the look do not count.
+    fn add(&mut self, queue: Queue, seen: Vec<Contender>) {
+        let first = self.contenders.len();
+        let places: HashMap<String, usize> = seen.iter().map(|one| one.name.clone()).zip(first..).collect();
+        for contender in seen {
+            let count = self.owners.len();
+            let owner = *self.owners.entry(owner_of(&contender)).or_insert(count);
+            let refusable = contender.owner.as_ref().is_some_and(|owner| owner.refusable);
+            self.members.push(Member { owner, czxid: contender.stat.czxid, refusable });
+            self.contenders.push(Arc::new(contender));
+        }
+        let there: Vec<String> = places.keys().cloned().collect();
+        // Judged among those that are there: another may have left, and uncovered those that it waited for.
+        let queue = if there.len() == queue.places().len() { queue } else { Queue::of_any(&there) };
+        for place in queue.places() {
+            for blocker in queue.nearest_blockers_of(&place.name) {
+                let edge = Edge { waiter: places[&place.name], blocker: places[&blocker.name] };
+                self.edges.push(edge);
+                self.waits.push(self.wait(edge));
+            }
+        }
+    }
+
+    fn wait(&self, edge: Edge) -> Wait {
+        Wait { waiter: self.contenders[edge.waiter].clone(), blocker: self.contenders[edge.blocker].clone() }
+    }
+
+    /// The deadlocks that are no coincidence: a contender that was seen, and is there still, has been there all the
+    /// time between. So if all those of a cycle are, there was a moment when all of them were: after the last of them was
+    /// seen, before the first of them is looked at again.
+    async fn cycles(&self, session: &Session) -> Result<Vec<Cycle>, Error> {
+        let mut cycles = Vec::new();
+        for knot in knots(self.owners.len(), &self.members, &self.edges) {
+            let waits: Vec<_> = knot.circle.iter().map(|edge| self.wait(*edge)).collect();
+            let all = waits.iter().flat_map(|wait| [&wait.waiter, &wait.blocker]);
+            let looks: Vec<_> = all.map(|one| (one, session.exists(&one.path))).collect();
+            let mut still_there = true;
+            for (one, look) in looks {
+                still_there &= look.await?.is_some_and(|stat| stat.czxid == one.stat.czxid);
+            }
+            if still_there {
+                cycles.push(Cycle { waits, refuses: knot.victim.is_some() });
+            }
+        }
+        Ok(cycles)
+    }
+}
+
+/// What names an owner.
+fn owner_of(contender: &Contender) -> String {
+    match &contender.owner {
+        Some(owner) if owner.id.is_some() => {
+            let run = owner.run.as_deref().unwrap_or_default();
+            let id = owner.id.as_deref().unwrap_or_default();
+            // The id, which may hold anything, comes last.
+            format!("{}\n{}\n{run}\n{id}", owner.host, owner.pid)
+        }
+        _ => contender.path.clone(),
+    }
+}

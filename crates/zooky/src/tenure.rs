@@ -1,0 +1,239 @@
+//! A contender's node for as long as the lock is held by it: whether it is still there, whether somebody asked
+//! for it, and how it is removed. One [`Guard`](crate::Guard) has it, or several, one after the other or as
+//! readers together, when a process hands the lock on locally.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
+
+use crate::acquire::Recipe;
+use crate::cleanup::{self, Removed};
+use crate::core::contender::OwnNode;
+use crate::core::message;
+use crate::guard::GuardState;
+
+/// How long a lock is held before its own node is watched: a short one is spared the request.
+const WATCH_AFTER: Duration = Duration::from_millis(10);
+
+/// A held contender's node.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    pub(crate) recipe: Recipe,
+    /// The node's path.
+    pub(crate) node: String,
+    /// Of the contender's first node: what its tokens begin with.
+    pub(crate) czxid: i64,
+    pub(crate) session: Session,
+    _hold: Hold,
+    removed: Flag,
+    revoked: Flag,
+    /// The holder let go, or another node took this one's place: what happens to it now is no loss.
+    ended: AtomicBool,
+    minder: Mutex<Option<AbortHandle>>,
+}
+
+/// Something that happens once, and those who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Flag {
+    up: AtomicBool,
+    raised: Notify,
+}
+
+impl Flag {
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// Raises it; whether it was down.
+    pub(crate) fn raise(&self) -> bool {
+        let first = !self.up.swap(true, Ordering::AcqRel);
+        if first {
+            self.raised.notify_waiters();
+        }
+        first
+    }
+
+    /// Waits until it is up. Cancel-safe.
+    pub(crate) async fn wait(&self) {
+        let raised = self.raised.notified();
+        tokio::pin!(raised);
+        raised.as_mut().enable();
+        if !self.is_up() {
+            raised.await;
+        }
+    }
+}
+
+impl Tenure {
+    /// Begins: from now on the node is minded, until [`end`](Tenure::end).
+    pub(crate) fn begin(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Arc<Tenure> {
+        let tenure = Arc::new(Tenure {
+            recipe: recipe.clone(),
+            node: format!("{}/{}", recipe.path, node.name),
+            czxid: node.czxid,
+            session,
+            _hold: hold,
+            removed: Flag::default(),
+            revoked: Flag::default(),
+            ended: AtomicBool::new(false),
+            minder: Mutex::new(None),
+        });
+        tenure.mind(WATCH_AFTER);
+        tenure
+    }
+
+    /// The name of the node.
+    pub(crate) fn name(&self) -> &str {
+        self.node.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether the node is ours, as of now: the clock is read at each call.
+    pub(crate) fn state(&self) -> GuardState {
+        if self.removed.is_up() || self.session.state() == State::Lost {
+            GuardState::Lost
+        } else if self.session.is_suspect() {
+            GuardState::Suspect
+        } else {
+            GuardState::Held
+        }
+    }
+
+    /// Waits until the node is no longer ours. Cancel-safe.
+    pub(crate) async fn lost(&self) {
+        if self.state() == GuardState::Lost {
+            return;
+        }
+        tokio::select! {
+            () = self.removed.wait() => {}
+            () = self.session.lost() => {}
+        }
+    }
+
+    /// Whether and when somebody asked for the lock.
+    pub(crate) fn revoked(&self) -> &Flag {
+        &self.revoked
+    }
+
+    /// The node is no longer minded: whatever happens to it from now on is our own doing.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        if let Some(minder) = self.minder().take() {
+            minder.abort();
+        }
+    }
+
+    fn mind(self: &Arc<Tenure>, after: Duration) {
+        let minding = mind_own_node(self.clone(), after);
+        *self.minder() = Some(self.recipe.client.runtime().spawn(minding).abort_handle());
+    }
+
+    fn minder(&self) -> MutexGuard<'_, Option<AbortHandle>> {
+        self.minder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the node and waits for that, through reconnects; whether it was there until then. Dropped
+    /// unfinished, it goes on in the background.
+    pub(crate) async fn remove(self: &Arc<Tenure>) -> bool {
+        self.end();
+        if self.state() == GuardState::Lost {
+            return false;
+        }
+        let rest = Unfinished(Some(self));
+        let removed = match self.session.delete(&self.node, -1).await {
+            Ok(()) => Removed::ByUs,
+            Err(SessionError::NoNode { .. }) => Removed::AlreadyGone,
+            Err(SessionError::ConnectionLoss { .. }) => {
+                cleanup::remove(&self.session, &self.node, true).await
+            }
+            Err(_) => cleanup::remove(&self.session, &self.node, false).await,
+        };
+        rest.finished();
+        removed == Removed::ByUs
+    }
+
+    /// Removes the node without waiting: the request leaves now; only its repetition needs a task.
+    pub(crate) fn remove_in_background(self: Arc<Tenure>) {
+        self.end();
+        let sent = self.session.delete(&self.node, -1);
+        let runtime = self.recipe.client.runtime().clone();
+        runtime.spawn(async move {
+            match sent.await {
+                Ok(()) | Err(SessionError::NoNode { .. }) => {}
+                Err(_) => {
+                    cleanup::remove(&self.session, &self.node, true).await;
+                }
+            }
+        });
+    }
+
+    fn mark_removed(&self, revoked: bool) {
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
+        if revoked {
+            self.revoked.raise();
+        }
+        tracing::error!(
+            node = self.node,
+            revoked,
+            "somebody deleted the node of a held lock: the lock is lost"
+        );
+        self.removed.raise();
+    }
+}
+
+/// A removal that was begun; dropped unfinished, it goes on in the background.
+struct Unfinished<'a>(Option<&'a Arc<Tenure>>);
+
+impl Unfinished<'_> {
+    fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(tenure) = self.0.take().cloned() {
+            let runtime = tenure.recipe.client.runtime().clone();
+            runtime.spawn(async move {
+                cleanup::remove(&tenure.session, &tenure.node, true).await;
+            });
+        }
+    }
+}
+
+/// Watches the contender's own node: deleted by anyone, the lock is lost; and in its data they ask for the lock.
+async fn mind_own_node(tenure: Arc<Tenure>, after: Duration) {
+    tokio::time::sleep(after).await;
+    let mut pause = cleanup::Pause::new();
+    // Nobody but who revokes changes a contender's data: a change and then no node is an immediate revocation.
+    let mut changed = false;
+    loop {
+        match tenure.session.get_watch(&tenure.node).await {
+            Ok((_, stat, _)) if stat.ephemeral_owner != tenure.session.id() => {
+                return tenure.mark_removed(changed);
+            }
+            Ok((data, _, watch)) => {
+                if message::asks(tenure.name(), &data) && tenure.revoked.raise() {
+                    tracing::info!(node = tenure.node, "somebody asks for the lock");
+                }
+                match watch.await {
+                    Ok(event) if event.kind == EventType::DELETED => return tenure.mark_removed(false),
+                    Ok(event) => changed = event.kind == EventType::DATA_CHANGED,
+                    Err(_) => return,
+                }
+            }
+            Err(SessionError::NoNode { .. }) => return tenure.mark_removed(changed),
+            Err(SessionError::ConnectionLoss { .. }) => {}
+            Err(fault) if fault.is_final() => return,
+            Err(fault) => {
+                tracing::warn!(node = tenure.node, %fault, "the node of a held lock cannot be watched; trying again");
+                pause.next().await;
+            }
+        }
+    }
+}
