@@ -114,15 +114,9 @@ impl Guard {
     }
 
     /// A future for another task, which does not keep the lock: true once the lock is lost, false
-<<<<<<< HEAD
-    /// if it was released before that was noticed.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
-        let shared = self.shared.clone();
-=======
     /// if it was released before that was noticed. It goes on through upgrades and downgrades.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let mut held = self.held.clone();
->>>>>>> main
         async move {
             loop {
                 held.lost().await;
@@ -152,7 +146,7 @@ impl Guard {
 
     /// A future for another task, which does not keep the lock: true once somebody asks for it, false
     /// if it was released or lost before. It goes on through upgrades and downgrades.
-    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + use<> {
         let mut held = self.held.clone();
         async move {
             loop {
