@@ -1,13 +1,15 @@
 //! `zooky-bench`: zooky beside its peers, alternately in one run, on Apache ZooKeeper and on our own server.
 //!
 //! Without a subcommand it measures (a) a free lock, (b) many locks at once on one session, (c) one lock that goes
-//! from session to session, prints tables, and writes them into `docs/benchmarks.md`. `trace` shows one cycle on the
-//! wire. `peer` and `server` are what it starts as processes of their own.
+//! from session to session, and then the servers themselves; prints tables, and writes them into
+//! `docs/benchmarks.md`. `trace` shows one cycle on the wire. `peer`, `load` and `server` are what it starts as
+//! processes of their own.
 #![forbid(unsafe_code)]
 
 mod bars;
 mod child;
 mod disk;
+mod document;
 mod failure;
 mod interrupt;
 mod machine;
@@ -16,6 +18,7 @@ mod protocol;
 mod proxy;
 mod report;
 mod rounds;
+mod server;
 mod servers;
 mod stats;
 mod trace;
@@ -24,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use failure::Failure;
 use peers::{Flavor, PeerKind};
 use rounds::{Plan, Workload};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use servers::{Server, ServerKind};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -58,6 +62,9 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         runtime: Flavor,
     },
+    /// Take orders from standard input, as the load on a server (started by a run)
+    #[command(hide = true)]
+    Load,
     /// Run our server until it is killed (started by a run)
     #[command(hide = true)]
     Server {
@@ -73,7 +80,7 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers beside each other
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -82,7 +89,7 @@ struct Measure {
     /// The runtime of the clients that run on tokio
     #[arg(long, value_enum, default_value_t)]
     runtime: Flavor,
-    /// Where to write the report [default: docs/benchmarks.md after a complete run]
+    /// Where to write the report [default: docs/benchmarks.md, each part that was measured completely]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Where the servers keep their data; it should lie on a real disk [default: target]
@@ -95,6 +102,7 @@ enum Part {
     A,
     B,
     C,
+    Server,
 }
 
 fn main() -> ExitCode {
@@ -103,7 +111,10 @@ fn main() -> ExitCode {
         None => measure(&cli.measure),
         Some(Verb::Trace { peer, server }) => trace(peer, server),
         Some(Verb::Peer { kind, runtime }) => peers::serve(kind, runtime),
-        Some(Verb::Server { listen, data_dir }) => servers::serve(listen, &data_dir),
+        Some(Verb::Load) => more_files().and_then(|()| server::load::serve()),
+        Some(Verb::Server { listen, data_dir }) => {
+            more_files().and_then(|()| servers::serve(listen, &data_dir))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,28 +127,53 @@ fn main() -> ExitCode {
 
 fn measure(args: &Measure) -> Result<(), Failure> {
     interrupt::listen()?;
+    let wanted = |part: Part| args.only.is_empty() || args.only.contains(&part);
+    if Workload::ALL.iter().any(|&workload| wanted(part(workload))) {
+        locks(args)?;
+    }
+    if wanted(Part::Server) {
+        server(args)?;
+    }
+    Ok(())
+}
+
+fn locks(args: &Measure) -> Result<(), Failure> {
     let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
     plan.flavor = args.runtime;
     if !args.peers.is_empty() {
         plan.peers.retain(|peer| args.peers.contains(peer));
     }
+    let all = plan.workloads.len();
     plan.workloads.retain(|workload| args.only.is_empty() || args.only.contains(&part(*workload)));
+    let complete = plan.workloads.len() == all && args.peers.is_empty();
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
     let results = rounds::run(&plan, data.path())?;
-    let command = if args.quick { "zooky-bench --quick" } else { "make bench" };
-    let text = report::markdown(&plan, &results, command, &machine::today(), &machine);
-    print(&text)?;
-    let complete = !args.quick && args.only.is_empty() && args.peers.is_empty();
-    let out = args.out.clone().or_else(|| complete.then(|| workspace().join("docs/benchmarks.md")));
-    if let Some(out) = out {
-        if let Some(directory) = out.parent() {
-            std::fs::create_dir_all(directory).map_err(Failure::io("making the report's directory"))?;
-        }
-        std::fs::write(&out, text).map_err(Failure::io("writing the report"))?;
-        eprintln!("written: {}", out.display());
+    let text = report::markdown(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "locks", &text, complete)
+}
+
+fn server(args: &Measure) -> Result<(), Failure> {
+    let plan = if args.quick { server::Plan::quick() } else { server::Plan::full() };
+    let data = data_directory(args.data.as_deref())?;
+    let machine = machine::facts(data.path());
+    let results = server::run(&plan, data.path())?;
+    let text = server::markdown(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "server", &text, true)
+}
+
+fn command(args: &Measure) -> &'static str {
+    if args.quick { "zooky-bench --quick" } else { "make bench" }
+}
+
+/// Shows a part of the report, and writes it where that was asked for or, if it is `complete`, into the documentation.
+fn publish(args: &Measure, part: &str, text: &str, complete: bool) -> Result<(), Failure> {
+    print(text)?;
+    let usual = || (complete && !args.quick).then(|| workspace().join("docs/benchmarks.md"));
+    match args.out.clone().or_else(usual) {
+        Some(out) => document::write(&out, part, text),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
@@ -161,6 +197,13 @@ fn part(workload: Workload) -> Part {
         Workload::Many => Part::B,
         Workload::Handoff => Part::C,
     }
+}
+
+/// As many open files as may be had: thousands of sessions need more than the usual thousand.
+fn more_files() -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, all).map_err(Failure::io("raising the limit of open files"))
 }
 
 /// A fresh directory, which goes with the run. The usual one for temporary files may lie in memory.

@@ -26,9 +26,9 @@ machines; ratios do.
 - *handoff*: from the call of the release to the return of the next holder's acquire, in another session.
 ";
 
-/// The whole report.
+/// The part of the report that is about locks.
 pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str, machine: &str) -> String {
-    let mut text = format!("# Benchmarks\n\n`{command}`, {date}: {machine}.\n\n");
+    let mut text = format!("# The locks\n\n`{command}`, {date}: {machine}.\n\n");
     let versions: Vec<String> =
         results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     text += &format!("{}; tokio runtime: {}.\n\n{METHOD}", versions.join(", "), plan.flavor.name());
@@ -163,17 +163,17 @@ fn figure(results: &Results, workload: Workload, pair: Pair, metric: Metric) -> 
 }
 
 /// Whole numbers, and a decimal where they are small.
-fn digits(spread: Spread) -> String {
+pub(crate) fn digits(spread: Spread) -> String {
     let (median, min, max) = (whole(spread.median), whole(spread.min), whole(spread.max));
     format!("{median} ({min}–{max})")
 }
 
-fn ratio_digits(spread: Spread) -> String {
+pub(crate) fn ratio_digits(spread: Spread) -> String {
     format!("{:.3} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
 }
 
 /// With separators between thousands, or with a decimal if it is small.
-fn whole(value: f64) -> String {
+pub(crate) fn whole(value: f64) -> String {
     if value < 20.0 {
         return format!("{value:.1}");
     }
@@ -189,7 +189,7 @@ fn whole(value: f64) -> String {
 }
 
 /// A table under its heading; nothing if it has no rows.
-fn table(title: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(title: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -77,7 +77,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Everything, in about ten minutes. Many short slices rather than few long ones: the two sides of a ratio then
+    /// Everything, in about six minutes. Many short slices rather than few long ones: the two sides of a ratio then
     /// lie close together in time.
     pub(crate) fn full() -> Plan {
         Plan {
@@ -91,7 +91,7 @@ impl Plan {
             warm_up: Duration::from_secs(5),
             locks: 64,
             sessions: 8,
-            budget: Duration::from_secs(660),
+            budget: Duration::from_secs(330),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use zooky_testkit::{Apache, ServerProcess, eventually, four_letter, free_port};
@@ -43,7 +43,7 @@ pub(crate) enum Server {
 impl Server {
     /// Starts it with its data below `data`, and returns when it serves.
     pub(crate) fn start(kind: ServerKind, data: &Path) -> Result<Server, Failure> {
-        let directory = data.join(kind.name().replace(' ', "-"));
+        let directory = Server::directory(kind, data);
         std::fs::create_dir_all(&directory).map_err(Failure::io("making a data directory"))?;
         Ok(match kind {
             ServerKind::Apache => {
@@ -59,6 +59,39 @@ impl Server {
             }
             ServerKind::Redis => Server::Redis(RedisServer::start(&directory)?),
         })
+    }
+
+    /// Where it keeps its data when it is started below `data`.
+    pub(crate) fn directory(kind: ServerKind, data: &Path) -> PathBuf {
+        data.join(kind.name().replace(' ', "-"))
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        match self {
+            Server::Apache(server) => server.pid(),
+            Server::Ours(server) => server.pid(),
+            Server::Redis(server) => server.child.id(),
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        match self {
+            Server::Apache(server) => drop(server.stop()),
+            Server::Ours(server) => drop(server.stop()),
+            Server::Redis(server) => server.end(),
+        }
+    }
+
+    /// Starts it again on the same address and data, and returns when it serves.
+    pub(crate) fn restart(&mut self) {
+        match self {
+            Server::Apache(server) => server.restart(),
+            Server::Ours(server) => server.restart(),
+            // Nothing here asks for it.
+            Server::Redis(_) => {}
+        }
     }
 
     /// What clients connect to.
@@ -120,11 +153,17 @@ impl RedisServer {
     }
 }
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
+impl RedisServer {
+    fn end(&mut self) {
         // Nothing can be done about one that has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

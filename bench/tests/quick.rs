@@ -1,7 +1,7 @@
 //! That every measurement can be made at all, against the real servers and clients; and what the wire shows. Nothing
 //! here judges how fast anything is.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::process::Command;
 
@@ -13,16 +13,18 @@ fn bench(arguments: &[&str]) -> String {
     stdout.into_owned()
 }
 
+/// How many rows a table of the report has; all of its figures are numbers.
+fn rows(report: &str, title: &str) -> usize {
+    let table = report.split(&format!("\n## {title}")).nth(1).unwrap_or_else(|| panic!("{title}:\n{report}"));
+    let table: Vec<&str> = table.lines().skip(4).take_while(|line| line.starts_with('|')).collect();
+    assert!(table.iter().all(|row| !["NaN", "inf"].iter().any(|bad| row.contains(bad))), "{report}");
+    table.len()
+}
+
 #[test]
 fn a_quick_run_on_apache_and_redis_fills_every_table() {
-    let report = bench(&["--quick"]);
-    let rows = |title: &str| {
-        let table =
-            report.split(&format!("\n## {title}")).nth(1).unwrap_or_else(|| panic!("{title}:\n{report}"));
-        let table: Vec<&str> = table.lines().skip(4).take_while(|line| line.starts_with('|')).collect();
-        assert!(table.iter().all(|row| !row.contains("NaN") && !row.contains("inf")), "{report}");
-        table.len()
-    };
+    let report = bench(&["--quick", "--only", "a,b,c"]);
+    let rows = |title: &str| rows(&report, title);
     let servers = report.matches("server Apache").count() + report.matches("server zooky server").count();
     let zooky = usize::from(report.contains("client zooky "));
     assert_eq!(rows("A free lock, release awaited"), (4 + zooky) * servers + 1, "{report}");
@@ -30,6 +32,23 @@ fn a_quick_run_on_apache_and_redis_fills_every_table() {
     assert_eq!(rows("64 locks at once"), (4 + zooky) * servers + 1, "{report}");
     assert_eq!(rows("Handoff among 8 sessions"), (4 + zooky) * servers, "{report}");
     assert!(rows("The machine's limits") >= 2, "{report}");
+}
+
+#[test]
+fn a_quick_run_compares_the_server_with_apache_and_redis() {
+    let report = bench(&["--quick", "--only", "server"]);
+    for (title, expected) in [
+        ("The server's bars", 13),
+        ("Writes and reads", 11),
+        ("One write alone", 5),
+        ("64 locks, beside redis", 5),
+        ("Sessions and watches", 3),
+        ("Start to the first answer", 4),
+        ("Resident memory", 4),
+    ] {
+        assert_eq!(rows(&report, title), expected, "{title}:\n{report}");
+    }
+    assert!(!report.contains("| – |"), "{report}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod floor;
 mod on_tokio;
-mod redis;
-mod wire;
+pub(crate) mod redis;
+pub(crate) mod wire;
 mod zookeeper_client;
 mod zooky;
 
@@ -205,7 +205,7 @@ fn cpu_us() -> f64 {
 }
 
 /// Microseconds since `start`, to a tenth: the lines stay short.
-fn us_since(start: Instant) -> f64 {
+pub(crate) fn us_since(start: Instant) -> f64 {
     (start.elapsed().as_nanos() as f64 / 100.0).round() / 10.0
 }
 

@@ -78,14 +78,14 @@ impl Peer for Redis {
 }
 
 /// One connection that speaks redis's protocol.
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     input: BytesMut,
     output: Vec<u8>,
 }
 
 impl Connection {
-    fn open(hosts: &str) -> Result<Connection, Failure> {
+    pub(crate) fn open(hosts: &str) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(hosts).map_err(Failure::io(&format!("connecting to {hosts}")))?;
         stream.set_nodelay(true)?;
         let mut connection = Connection { stream, input: BytesMut::new(), output: Vec::new() };
@@ -104,14 +104,14 @@ impl Connection {
         self.command(&["DEL", key]);
     }
 
-    fn command(&mut self, words: &[&str]) {
+    pub(crate) fn command(&mut self, words: &[&str]) {
         self.output.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
         for word in words {
             self.output.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
         }
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.stream.write_all(&self.output)?;
         self.output.clear();
         Ok(())
@@ -135,7 +135,7 @@ impl Connection {
         Some(String::from_utf8_lossy(&line).into_owned())
     }
 
-    fn expect(&mut self, answer: &str) -> Result<(), Failure> {
+    pub(crate) fn expect(&mut self, answer: &str) -> Result<(), Failure> {
         loop {
             if let Some(line) = self.line() {
                 return check(&line, answer);

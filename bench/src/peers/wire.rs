@@ -14,7 +14,7 @@ use zooky_wire::{
 const SESSION_TIMEOUT_MS: i32 = 40_000;
 
 /// One session on one connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     input: BytesMut,
     output: Writer,
@@ -25,7 +25,7 @@ pub(super) struct Connection {
 }
 
 /// What came off the wire.
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// The reply to the request with this xid; an error in place of a body.
     Reply(i32, Result<Response, ErrorCode>),
     /// A watch fired.
@@ -34,17 +34,15 @@ pub(super) enum Arrival {
 
 impl Connection {
     /// Opens a new session.
-    pub(super) fn open(hosts: &str) -> Result<Connection, Failure> {
+    pub(crate) fn open(hosts: &str) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(hosts).map_err(Failure::io(&format!("connecting to {hosts}")))?;
+        Connection::open_on(stream)
+    }
+
+    /// Opens a new session on a connection that is there.
+    pub(crate) fn open_on(stream: TcpStream) -> Result<Connection, Failure> {
         stream.set_nodelay(true)?;
-        let mut connection = Connection {
-            stream,
-            input: BytesMut::with_capacity(1 << 16),
-            output: Writer::new(),
-            xid: 0,
-            session: 0,
-            asked: VecDeque::new(),
-        };
+        let mut connection = Connection::from_parts(stream, 0);
         let hello = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: 0,
@@ -62,13 +60,30 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The socket and the last xid, for one who reads and writes itself; nothing may be outstanding.
+    pub(crate) fn into_parts(self) -> (TcpStream, i32) {
+        (self.stream, self.xid)
+    }
+
+    /// A connection again, from what [`Connection::into_parts`] gave; its session's number is not known any more.
+    pub(crate) fn from_parts(stream: TcpStream, xid: i32) -> Connection {
+        Connection {
+            stream,
+            input: BytesMut::new(),
+            output: Writer::new(),
+            xid,
+            session: 0,
+            asked: VecDeque::new(),
+        }
+    }
+
     /// The session's number.
-    pub(super) fn session(&self) -> i64 {
+    pub(crate) fn session(&self) -> i64 {
         self.session
     }
 
     /// Adds a request to what the next flush sends, and returns its xid.
-    pub(super) fn queue(&mut self, request: &Request) -> i32 {
+    pub(crate) fn queue(&mut self, request: &Request) -> i32 {
         self.xid += 1;
         self.asked.push_back((self.xid, request.op()));
         let mark = self.output.begin_frame();
@@ -78,7 +93,7 @@ impl Connection {
     }
 
     /// Sends what is queued, in one write.
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         let mut buffer = std::mem::take(&mut self.output).into_buf();
         self.stream.write_all(&buffer)?;
         buffer.clear();
@@ -87,13 +102,13 @@ impl Connection {
     }
 
     /// The next reply or event; waits for it.
-    pub(super) fn arrival(&mut self) -> Result<Arrival, Failure> {
+    pub(crate) fn arrival(&mut self) -> Result<Arrival, Failure> {
         let frame = self.frame()?;
         self.read_arrival(&frame)
     }
 
     /// The next reply or event, if it has come already.
-    pub(super) fn arrived(&mut self) -> Result<Option<Arrival>, Failure> {
+    pub(crate) fn arrived(&mut self) -> Result<Option<Arrival>, Failure> {
         match take_frame(&mut self.input, MAX_FRAME_DEFAULT)? {
             Some(frame) => self.read_arrival(&frame).map(Some),
             None => Ok(None),
@@ -101,7 +116,7 @@ impl Connection {
     }
 
     /// The reply to the request `xid`; earlier replies must be without error and are passed over, events too.
-    pub(super) fn reply(&mut self, xid: i32) -> Result<Result<Response, ErrorCode>, Failure> {
+    pub(crate) fn reply(&mut self, xid: i32) -> Result<Result<Response, ErrorCode>, Failure> {
         loop {
             match self.arrival()? {
                 Arrival::Reply(number, result) if number == xid => return Ok(result),
@@ -112,14 +127,14 @@ impl Connection {
     }
 
     /// Sends one request and waits for its reply.
-    pub(super) fn ask(&mut self, request: &Request) -> Result<Result<Response, ErrorCode>, Failure> {
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Result<Response, ErrorCode>, Failure> {
         let xid = self.queue(request);
         self.flush()?;
         self.reply(xid)
     }
 
     /// Waits for the next event; replies on the way must be without error.
-    pub(super) fn event(&mut self) -> Result<WatcherEvent, Failure> {
+    pub(crate) fn event(&mut self) -> Result<WatcherEvent, Failure> {
         loop {
             match self.arrival()? {
                 Arrival::Event(event) => return Ok(event),
@@ -130,7 +145,7 @@ impl Connection {
     }
 
     /// Makes a persistent node and its parents, where they are missing.
-    pub(super) fn make_path(&mut self, path: &str) -> Result<(), Failure> {
+    pub(crate) fn make_path(&mut self, path: &str) -> Result<(), Failure> {
         let ends = path.match_indices('/').map(|(at, _)| at).filter(|&at| at > 0).chain([path.len()]);
         for end in ends {
             match self.ask(&create(&path[..end], CreateMode::PERSISTENT, Bytes::new()))? {
@@ -142,7 +157,7 @@ impl Connection {
     }
 
     /// Ends the session.
-    pub(super) fn close(mut self) -> Result<(), Failure> {
+    pub(crate) fn close(mut self) -> Result<(), Failure> {
         self.ask(&Request::CloseSession)?.map(|_| ()).map_err(refused)
     }
 
@@ -179,7 +194,7 @@ impl Connection {
 }
 
 /// A create that everybody may undo.
-pub(super) fn create(path: &str, mode: CreateMode, data: Bytes) -> Request {
+pub(crate) fn create(path: &str, mode: CreateMode, data: Bytes) -> Request {
     Request::Create(Create {
         kind: CreateKind::Create,
         path: path.to_string(),
@@ -190,6 +205,6 @@ pub(super) fn create(path: &str, mode: CreateMode, data: Bytes) -> Request {
 }
 
 /// What a server's refusal means to a measurement.
-pub(super) fn refused(code: ErrorCode) -> Failure {
+pub(crate) fn refused(code: ErrorCode) -> Failure {
     Failure::Refused(format!("the server answered: {code}"))
 }

@@ -63,7 +63,7 @@ impl WaitingFor {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
     }
@@ -148,7 +148,7 @@ impl Recipe {
         }
     }
 
-    fn refused(&self, own: Kind, refusal: Refusal) -> Error {
+    pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
             Refusal::Foreign { child, kind } => {
@@ -163,7 +163,7 @@ impl Recipe {
 
 /// 128 random bits. The operating system's source fails only where nothing works any more; then a
 /// number nobody else has on this machine must do.
-fn unique() -> u128 {
+pub(crate) fn unique() -> u128 {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u128::from_be_bytes(bytes),

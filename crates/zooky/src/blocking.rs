@@ -274,6 +274,22 @@ impl Guard {
         self.client.run(async { tokio::time::timeout(timeout, self.guard.lost()).await.is_ok() })
     }
 
+    /// A contender that came meanwhile and does not respect the lock; see [`crate::Guard::foreign_contender`].
+    pub fn foreign_contender(&self) -> Option<crate::ForeignContender> {
+        self.guard.foreign_contender()
+    }
+
+    /// Calls `told` on a thread of its own when a contender is seen that surely does not respect the lock; never, if it
+    /// is released or lost before.
+    pub fn on_foreign(&self, told: impl FnOnce(crate::ForeignContender) + Send + 'static) {
+        let foreign = self.guard.on_foreign();
+        self.client.inner.client.runtime().spawn(async move {
+            if let Some(contender) = foreign.await {
+                std::thread::spawn(move || told(contender));
+            }
+        });
+    }
+
     /// Calls `told` on a thread of its own when the lock is lost; never, if it is released before.
     pub fn on_lost(&self, told: impl FnOnce() + Send + 'static) {
         let lost = self.guard.on_lost();

@@ -8,6 +8,7 @@ use zooky_client::{BootInstant, Hold, Session};
 use crate::acquire::Recipe;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Mode, classify};
+use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
 use crate::tenure::{Flag, Tenure};
 use crate::{Error, FencingToken};
@@ -97,6 +98,11 @@ impl Guard {
         self.state() != GuardState::Lost
     }
 
+    /// The session that holds it.
+    pub(crate) fn session(&self) -> &Session {
+        &self.held.tenure.session
+    }
+
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
     /// ensemble acknowledges; in quiet times at least half the session's timeout is left.
     pub fn deadline(&self) -> BootInstant {
@@ -159,6 +165,40 @@ impl Guard {
                     Some(next) => held = next,
                     None => return held.tenure.revoked().is_up(),
                 }
+            }
+        }
+    }
+
+    /// A contender that came while the lock was held and does not respect it, if one has been seen: the first one,
+    /// until the first [certain](ForeignContender::certain) one.
+    ///
+    /// Clients that overlook ours (which do, is in the repository's `docs/interop.md`) cannot be kept out when
+    /// they come second: then two believe that they hold the lock. It is seen from 0.2 s after the grant on, and then
+    /// within about a quarter of a second and 0.2 ms for each child of the directory. Never with
+    /// [`allow_foreign`](crate::Lock::allow_foreign).
+    pub fn foreign_contender(&self) -> Option<ForeignContender> {
+        self.held.tenure.foreign.borrow().clone()
+    }
+
+    /// Resolves when a contender is seen that surely does not respect the lock; at once if one has been. What to do
+    /// is for the holder to decide: stop, or go on behind a resource that checks tokens. Cancel-safe. The end
+    /// of the lock does not resolve it: wait for [`lost`](Guard::lost), too.
+    pub async fn foreign(&self) -> ForeignContender {
+        foreign::certain(&self.held.tenure.foreign).await
+    }
+
+    /// A future for another task, which does not keep the lock: the contender as [`foreign`](Guard::foreign) has it,
+    /// `None` if the lock was released or lost before. It goes on through upgrades and downgrades.
+    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + 'static {
+        let mut held = self.held.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    found = foreign::certain(&held.tenure.foreign) => return Some(found),
+                    () = held.lost() => {}
+                }
+                held = held.successor.get().cloned()?;
             }
         }
     }

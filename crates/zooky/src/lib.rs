@@ -17,6 +17,7 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
+//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -37,6 +38,7 @@ mod core;
 mod deadlock;
 mod election;
 mod error;
+mod foreign;
 mod guard;
 mod handover;
 mod head;
@@ -49,6 +51,7 @@ pub mod node;
 mod owner;
 mod progress;
 mod rwlock;
+mod semaphore;
 mod tenure;
 mod token;
 
@@ -59,6 +62,7 @@ pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;
 pub use election::{Election, LeaderObserver, Leadership};
 pub use error::Error;
+pub use foreign::ForeignContender;
 pub use guard::{Guard, GuardState};
 pub use handover::Handover;
 pub use lock::Lock;
@@ -67,6 +71,7 @@ pub use node::{Node, NodeState};
 pub use owner::Owner;
 pub use progress::Trouble;
 pub use rwlock::RwLock;
+pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
 
 /// The types of dates and decimals in a [`Value`].

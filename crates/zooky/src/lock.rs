@@ -57,6 +57,9 @@ macro_rules! settings {
             Ok(self)
         }
 
+        $crate::lock::settings!(but_dialect);
+    };
+    (but_dialect) => {
         /// With other metadata for those who ask who holds the lock. The default is
         /// [`Owner::this_process`].
         #[must_use]

@@ -13,7 +13,9 @@ use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Removed};
 use crate::core::contender::OwnNode;
+use crate::core::dialect::classify;
 use crate::core::message;
+use crate::foreign;
 use crate::guard::GuardState;
 
 /// How long a lock is held before its own node is watched: a short one is spared the request.
@@ -31,6 +33,8 @@ pub(crate) struct Tenure {
     _hold: Hold,
     removed: Flag,
     revoked: Flag,
+    /// Who came and does not respect the lock.
+    pub(crate) foreign: foreign::Seen,
     /// The holder let go, or another node took this one's place: what happens to it now is no loss.
     ended: AtomicBool,
     minder: Mutex<Option<AbortHandle>>,
@@ -79,6 +83,7 @@ impl Tenure {
             _hold: hold,
             removed: Flag::default(),
             revoked: Flag::default(),
+            foreign: foreign::Seen::default(),
             ended: AtomicBool::new(false),
             minder: Mutex::new(None),
         });
@@ -127,7 +132,8 @@ impl Tenure {
     }
 
     fn mind(self: &Arc<Tenure>, after: Duration) {
-        let minding = mind_own_node(self.clone(), after);
+        let (own, others) = (mind_own_node(self.clone(), after), look_out(self.clone()));
+        let minding = async { tokio::join!(own, others) };
         *self.minder() = Some(self.recipe.client.runtime().spawn(minding).abort_handle());
     }
 
@@ -203,6 +209,14 @@ impl Drop for Unfinished<'_> {
                 cleanup::remove(&tenure.session, &tenure.node, true).await;
             });
         }
+    }
+}
+
+/// Watches for others that do not respect the lock, unless the caller takes that upon himself.
+async fn look_out(tenure: Arc<Tenure>) {
+    if let Some(own) = classify(tenure.name()).filter(|_| !tenure.recipe.allow_foreign) {
+        let (session, directory) = (tenure.session.clone(), &tenure.recipe.path);
+        foreign::look_out(session, directory, tenure.name(), own.kind, &tenure.foreign).await;
     }
 }
 

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{Observer, client, config, path};
+use std::time::Instant;
+
+use common::proxy::{Proxy, op};
+use common::{Observer, client, config, eventually, path};
 use zooky::session::{CreateMode, Error as SessionError};
 use zooky::{Acl, Client, Dialect, Error, Lock, RwLock};
 
@@ -146,4 +149,97 @@ async fn a_lock_below_an_ephemeral_is_refused(hosts: String) {
     let lock = Lock::new(&client(&hosts).await, &parent).unwrap();
     let fault = lock.acquire().await.unwrap_err();
     assert!(matches!(fault, Error::Session(SessionError::NoChildrenForEphemerals { .. })), "{fault}");
+}
+
+/// A contender of a stock client, as a plain node.
+async fn come(observer: &Observer, path: &str, stem: &str) -> String {
+    let path = format!("{path}/{stem}");
+    let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
+    observer.session.create(&path, "stock", mode, &Acl::open()).await.unwrap().path
+}
+
+backends!(a_foreign_second_comer_is_reported: ours_a_foreign_second_comer_is_reported, apache_a_foreign_second_comer_is_reported);
+
+async fn a_foreign_second_comer_is_reported(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    for dialect in [Dialect::Kazoo, Dialect::Curator, Dialect::Zktools] {
+        let path = path("second");
+        let rw = RwLock::new(&client, &path).unwrap().dialect(dialect).unwrap();
+        let guard = rw.write().await.unwrap();
+        let (told, released) = (guard.on_foreign(), guard.on_foreign());
+        assert!(guard.foreign_contender().is_none());
+        // The first is no contender of anybody known; the second surely does not wait for any of ours.
+        observer.make(&format!("{path}/config")).await;
+        let doubt = || async { guard.foreign_contender() };
+        let doubtful = eventually("a doubtful one", doubt).await;
+        assert_eq!((doubtful.path, doubtful.certain), (format!("{path}/config"), false), "{dialect}");
+        assert!(doubtful.contender.is_none());
+        let name = come(&observer, &path, &format!("_c_{UUID}-lease-")).await;
+        for seen in [guard.foreign().await, told.await.unwrap(), guard.foreign_contender().unwrap()] {
+            let contender = seen.contender.as_ref().map(|one| (one.dialect, one.data.as_ref()));
+            assert_eq!((seen.path.as_str(), seen.certain), (name.as_str(), true), "{dialect}");
+            assert_eq!(contender, Some((Dialect::Curator, &b"stock"[..])));
+        }
+        // It is told, no more: the lock is held as before.
+        assert!(guard.is_held());
+        guard.release().await.unwrap();
+        assert!(released.await.is_some());
+    }
+}
+
+backends!(who_waits_for_ours_is_not_reported: ours_who_waits_for_ours_is_not_reported, apache_who_waits_for_ours_is_not_reported);
+
+async fn who_waits_for_ours_is_not_reported(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    let stems: [(Dialect, &[String]); 3] = [
+        (Dialect::Kazoo, &[format!("{HEX}__lock__"), format!("{HEX}__rlock__")]),
+        (Dialect::Curator, &[format!("_c_{UUID}-__WRIT__"), format!("_c_{UUID}-__READ__")]),
+        (Dialect::Zktools, &[format!("{HEX}-write--"), format!("{HEX}-read--"), format!("{HEX}-lock--")]),
+    ];
+    for (dialect, stems) in stems {
+        let path = path("waiting");
+        let rw = RwLock::new(&client, &path).unwrap().dialect(dialect).unwrap();
+        let guard = rw.write().await.unwrap();
+        for stem in stems {
+            come(&observer, &path, stem).await;
+        }
+        // What comes last is seen last: by then the others have been judged.
+        let name = come(&observer, &path, &format!("x-{}-", 7)).await;
+        if dialect == Dialect::Zktools {
+            let marker = come(&observer, &path, &format!("_c_{UUID}-__READ__")).await;
+            assert_eq!(guard.foreign().await.path, marker);
+        } else {
+            assert_eq!(guard.foreign().await.path, name);
+        }
+        let on_release = guard.on_foreign();
+        guard.release().await.unwrap();
+        assert!(on_release.await.is_some());
+    }
+    let guard = Lock::new(&client, &path("alone")).unwrap().acquire().await.unwrap();
+    let nobody = guard.on_foreign();
+    guard.release().await.unwrap();
+    assert!(nobody.await.is_none());
+}
+
+backends!(a_long_queue_does_not_make_its_holder_list_at_each_join: ours_a_holder_lists_seldom, apache_a_holder_lists_seldom);
+
+async fn a_long_queue_does_not_make_its_holder_list_at_each_join(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let path = path("long-queue");
+    let guard = Lock::new(&client(&proxy.hosts()).await, &path).unwrap().acquire().await.unwrap();
+    let lists = || proxy.requests().iter().filter(|&&op| op == op::GET_CHILDREN).count();
+    eventually("the look-out", || async { (lists() >= 2).then_some(()) }).await;
+    let (before, begun) = (lists(), Instant::now());
+    for _ in 0..300 {
+        come(&observer, &path, &format!("{HEX}__lock__")).await;
+    }
+    let stranger = come(&observer, &path, &format!("_c_{UUID}-lock-")).await;
+    assert_eq!(guard.foreign().await.path, stranger);
+    let most = 2 + begun.elapsed().as_millis() / 250;
+    let listed = lists() - before;
+    assert!((listed as u128) <= most, "{listed} listings for 301 joins in {:?}", begun.elapsed());
+    guard.release().await.unwrap();
 }

@@ -5,6 +5,7 @@
 pub(crate) mod contender;
 pub(crate) mod dialect;
 pub(crate) mod handover;
+pub(crate) mod leases;
 pub(crate) mod message;
 pub(crate) mod queue;
 pub(crate) mod respect;

@@ -5,7 +5,7 @@
 //! the other. The rows were read off the sources of the clients; a test compares them with small
 //! models of how each client sorts, and `tests/interop.rs` with the clients themselves.
 
-use super::dialect::{Classified, Kind, Mode};
+use super::dialect::{Classified, Kind, Mode, classify, is_note};
 
 /// Whether a contender waits for one with a smaller number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +102,31 @@ pub(crate) fn excludes(own: Kind, found: &Classified) -> bool {
     sees(&own, found) == Sees::Yes && sees(found, &own) != Sees::No
 }
 
+/// How sure it is that a child does not respect a lock that we hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Danger {
+    Certain,
+    Possible,
+}
+
+/// Whether a child endangers a lock that one of ours of the kind `own` holds. Others of zooky's do not:
+/// they refuse the directory by themselves.
+pub(crate) fn danger(own: Kind, name: &str) -> Option<Danger> {
+    match classify(name) {
+        None if is_note(name) => None,
+        None => Some(Danger::Possible),
+        Some(found) if found.ours || shares(own, found.kind) => None,
+        Some(found) => match stock_sees(found.kind, own) {
+            Sees::Yes => None,
+            Sees::Perhaps => Some(Danger::Possible),
+            Sees::No => Some(Danger::Certain),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::dialect::classify;
 
     const KINDS: [Kind; 21] = {
         use Kind::*;
@@ -257,6 +278,24 @@ mod tests {
         assert_eq!(shared_with(ZkWriter), [&[ZkLock, ZkWriter, ZkReader], &zktools[2..]].concat());
         assert_eq!(shared_with(ZkReader), [ZkLock, ZkWriter, ZkReader, ZkAsync]);
         assert_eq!(shared_with(ZkAsync), [&[CuratorMutex], &zktools[..6], &[Go], &zktools[6..]].concat());
+    }
+
+    #[test]
+    fn who_comes_second_and_does_not_wait_is_a_danger() {
+        let mutex = name(Kind::CuratorMutex, 5, 3);
+        assert_eq!(danger(Kind::KazooLock, &mutex), Some(Danger::Certain));
+        assert_eq!(danger(Kind::CuratorWriter, &mutex), Some(Danger::Certain));
+        assert_eq!(danger(Kind::CuratorMutex, &mutex), None);
+        assert_eq!(danger(Kind::KazooReader, &name(Kind::KazooLock, 5, 3)), Some(Danger::Possible));
+        assert_eq!(danger(Kind::KazooReader, &name(Kind::KazooReader, 5, 3)), None);
+        assert_eq!(danger(Kind::ZkLock, &name(Kind::ZkReader, 5, 3)), Some(Danger::Certain));
+        // One of ours of another dialect refuses the directory by itself.
+        assert_eq!(danger(Kind::ZkLock, &format!("{}0000000003", Kind::ZkReader.prefix(5))), None);
+        assert_eq!(danger(Kind::KazooLock, &format!("{}0000000003", Kind::CuratorMutex.prefix(5))), None);
+        // go-zookeeper's waits for kazoo's, though kazoo's does not for it: whoever comes next refuses.
+        assert_eq!(danger(Kind::KazooLock, &name(Kind::Go, 5, 3)), None);
+        assert_eq!(danger(Kind::KazooLock, "config"), Some(Danger::Possible));
+        assert_eq!(danger(Kind::KazooLock, "zooky.delay.x"), None);
     }
 
     #[test]

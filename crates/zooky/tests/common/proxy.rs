@@ -17,6 +17,7 @@ pub mod op {
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const SET_WATCHES: i32 = 101;
 }
@@ -43,6 +44,8 @@ struct Shared {
     refusing: watch::Sender<bool>,
     /// While true, the server's frames wait here.
     withholding: watch::Sender<bool>,
+    /// Whether one has come to wait.
+    withheld: watch::Sender<bool>,
     /// How many requests have passed; wakes those who wait for one.
     passed: watch::Sender<usize>,
 }
@@ -52,6 +55,8 @@ struct State {
     requests: Vec<i32>,
     cut: Option<Cut>,
     cuts: usize,
+    /// From the answer to the next request with this opcode on, the server's frames are withheld.
+    withhold_at: Option<i32>,
 }
 
 impl Proxy {
@@ -63,6 +68,7 @@ impl Proxy {
             state: Mutex::default(),
             refusing: watch::Sender::new(false),
             withholding: watch::Sender::new(false),
+            withheld: watch::Sender::new(false),
             passed: watch::Sender::new(0),
         });
         let serving = shared.clone();
@@ -124,7 +130,18 @@ impl Proxy {
         self.shared.withholding.send_replace(true);
     }
 
+    /// Keeps it back from the answer to the next request with this opcode on.
+    pub fn withhold_at(&self, op: i32) {
+        self.shared.state().withhold_at = Some(op);
+    }
+
+    /// Waits until the server has said something that is kept back.
+    pub async fn withheld(&self) {
+        self.shared.withheld.subscribe().wait_for(|withheld| *withheld).await.unwrap();
+    }
+
     pub fn deliver(&self) {
+        self.shared.withheld.send_replace(false);
         self.shared.withholding.send_replace(false);
     }
 }
@@ -139,6 +156,10 @@ impl Shared {
         let (xid, op) = (word(frame, 0), word(frame, 4));
         let mut state = self.state();
         state.requests.push(op);
+        if state.withhold_at == Some(op) {
+            state.withhold_at = None;
+            self.withholding.send_replace(true);
+        }
         let admitted = match state.cut {
             Some(Cut::Request(at)) if at == op => {
                 state.cut = None;
@@ -210,6 +231,9 @@ async fn downward(
             return Ok(());
         }
         connected = true;
+        if *withholding.borrow() {
+            shared.withheld.send_replace(true);
+        }
         let _ = withholding.wait_for(|withholding| !withholding).await;
         to.write_all(&frame).await?;
     }

@@ -47,17 +47,21 @@ async fn work(
     again::say(format_args!("connected {who}"));
     let (over, _) = watch::channel(false);
     let mut tasks = Vec::new();
-    for (n, kind) in kinds::ALL.into_iter().enumerate() {
-        let turns = Rc::new(Cell::new(0_usize));
-        let task = Task {
-            kind,
-            handle: Handle::new(kind, &client),
-            register: register(&directory, kind),
-            who: who.clone(),
-            rng: Rng::new(seed * 100 + n as u64),
-            turns: turns.clone(),
-        };
-        tasks.push((turns, tokio::task::spawn_local(task.go_on(over.subscribe()))));
+    for kind in kinds::ALL {
+        let handle = Handle::new(kind, &client);
+        let register = register(&directory, kind);
+        for _ in 0..kind.tasks() {
+            let turns = Rc::new(Cell::new(0_usize));
+            let task = Task {
+                kind,
+                handle: handle.clone(),
+                register: register.clone(),
+                who: format!("{who}, task {}", tasks.len()),
+                rng: Rng::new(seed * 100 + tasks.len() as u64),
+                turns: turns.clone(),
+            };
+            tasks.push((kind, turns, tokio::task::spawn_local(task.go_on(over.subscribe()))));
+        }
     }
     while let Some(order) = orders.recv().await {
         if order == "clock" {
@@ -66,7 +70,7 @@ async fn work(
             continue;
         }
         assert_eq!(order, "turn");
-        for (kind, (turns, task)) in kinds::ALL.iter().zip(&tasks) {
+        for (kind, turns, task) in &tasks {
             let before = turns.get();
             eventually("a turn", || async {
                 assert!(!task.is_finished(), "the task of {kind:?} ended");
@@ -77,7 +81,7 @@ async fn work(
         again::say("served");
     }
     over.send_replace(true);
-    for (_, task) in tasks {
+    for (_, _, task) in tasks {
         task.await.unwrap();
     }
     let closed = client.close().await;
@@ -102,7 +106,7 @@ impl Task {
     async fn go_on(mut self, mut over: watch::Receiver<bool>) {
         while !*over.borrow_and_update() {
             let taken = tokio::select! {
-                taken = self.handle.take(&mut self.rng) => taken,
+                taken = self.handle.take(self.kind, &mut self.rng) => taken,
                 // Whoever waits now leaves the queue.
                 _ = over.changed() => return,
             };
@@ -122,6 +126,7 @@ impl Task {
         match self.register.enter(token, held.mode, &self.who) {
             Ok(entry) => {
                 tokio::time::sleep(Duration::from_millis(self.rng.below(12) as u64)).await;
+                self.handle.judge().await;
                 let overlapped = self.register.overlaps().into_iter().find(|one| one.inside.token == token);
                 let written = match held.mode {
                     zooky_testkit::Mode::Write => entry.write(),

@@ -215,7 +215,7 @@ impl Nemesis {
     }
 
     /// Ends the clients, and tells how often each kind of lock was granted. The servers go on.
-    pub(crate) fn end(&mut self) -> Vec<(&'static str, usize)> {
+    pub(crate) fn end(&mut self) -> Vec<(String, usize)> {
         for mut client in self.clients.drain(..) {
             let ended = client.wait(LONG);
             assert!(ended.success(), "{ended}\n{}", client.stderr());

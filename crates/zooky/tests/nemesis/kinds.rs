@@ -2,26 +2,55 @@
 
 use std::time::Duration;
 
-use zooky::{Client, Error, FencingToken, Guard, GuardState, Lock, RwLock};
+use zooky::{
+    AsyncLock, Client, Dialect, Election, Error, FencingToken, Guard, GuardState, Handover, Leadership, Lock,
+    MultiGuard, MultiLock, Part, RwLock, Semaphore,
+};
 use zooky_testkit::{Mode, Rng};
 
 use super::common::polled;
 
-/// One lock that all clients contend for.
+/// One lock that all clients contend for, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Lock,
     RwLock,
+    Curator,
+    CuratorRwLock,
+    Zktools,
+    ZktoolsRwLock,
+    /// Tasks of one process share a contender.
+    Handover,
+    /// Readers of one process share a contender.
+    HandoverRwLock,
+    /// Two locks as one; some take only one of them.
+    Many,
+    Election,
+    AsyncLock,
+    Semaphore,
 }
 
-pub(crate) const ALL: [Kind; 2] = [Kind::Lock, Kind::RwLock];
+/// How many leases the semaphore has.
+const LEASES: u32 = 3;
+
+pub(crate) const ALL: [Kind; 12] = [
+    Kind::Lock,
+    Kind::RwLock,
+    Kind::Curator,
+    Kind::CuratorRwLock,
+    Kind::Zktools,
+    Kind::ZktoolsRwLock,
+    Kind::Handover,
+    Kind::HandoverRwLock,
+    Kind::Many,
+    Kind::Election,
+    Kind::AsyncLock,
+    Kind::Semaphore,
+];
 
 impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Lock => "lock",
-            Kind::RwLock => "rwlock",
-        }
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 
     pub(crate) fn path(self) -> String {
@@ -30,65 +59,176 @@ impl Kind {
 
     /// Where its contenders' nodes are.
     pub(crate) fn directories(self) -> Vec<String> {
-        vec![self.path()]
+        match self {
+            Kind::Many => vec![self.path(), self.second_path()],
+            Kind::Semaphore => vec![self.path(), format!("{}-__lock__", self.path())],
+            _ => vec![self.path()],
+        }
+    }
+
+    /// How many tasks of each client contend for it.
+    pub(crate) fn tasks(self) -> usize {
+        if matches!(self, Kind::Handover | Kind::HandoverRwLock) { 3 } else { 1 }
+    }
+
+    fn second_path(self) -> String {
+        format!("{}-2", self.path())
+    }
+
+    fn shares(self) -> bool {
+        matches!(self, Kind::RwLock | Kind::CuratorRwLock | Kind::ZktoolsRwLock | Kind::HandoverRwLock)
     }
 }
 
 /// A lock that is held.
 pub(crate) struct Held {
     pub(crate) mode: Mode,
-    guard: Guard,
+    guard: Any,
+}
+
+enum Any {
+    One(Guard),
+    Many(MultiGuard, FencingToken),
 }
 
 impl Held {
     pub(crate) fn token(&self) -> FencingToken {
-        self.guard.fencing_token()
+        match &self.guard {
+            Any::One(guard) => guard.fencing_token(),
+            Any::Many(_, token) => *token,
+        }
     }
 
     pub(crate) fn state(&self) -> GuardState {
-        self.guard.state()
+        match &self.guard {
+            Any::One(guard) => guard.state(),
+            Any::Many(guard, _) => guard.state(),
+        }
     }
 
     pub(crate) async fn release(self) -> Result<(), Error> {
-        self.guard.release().await
+        match self.guard {
+            Any::One(guard) => guard.release().await,
+            Any::Many(guard, _) => guard.release().await,
+        }
     }
 }
 
-/// A client's handle of one lock.
+/// A client's handle of one lock; clones are the same handle.
+#[derive(Clone)]
 pub(crate) enum Handle {
     Lock(Lock),
     RwLock(RwLock),
+    Many(MultiLock, String),
+    Election(Election),
+    AsyncLock(AsyncLock),
+    Semaphore(Semaphore),
 }
 
 impl Handle {
     pub(crate) fn new(kind: Kind, client: &Client) -> Handle {
+        let path = kind.path();
+        let lock = || Lock::new(client, &path).unwrap();
+        let rwlock = || RwLock::new(client, &path).unwrap();
+        // Short enough that other processes have their turn, too.
+        let bound = Handover::DEFAULT.grants(5);
         match kind {
-            Kind::Lock => Handle::Lock(Lock::new(client, &kind.path()).unwrap()),
-            Kind::RwLock => Handle::RwLock(RwLock::new(client, &kind.path()).unwrap()),
+            Kind::Lock => Handle::Lock(lock()),
+            Kind::RwLock => Handle::RwLock(rwlock()),
+            Kind::Curator => Handle::Lock(lock().dialect(Dialect::Curator).unwrap()),
+            Kind::CuratorRwLock => Handle::RwLock(rwlock().dialect(Dialect::Curator).unwrap()),
+            Kind::Zktools => Handle::Lock(lock().dialect(Dialect::Zktools).unwrap()),
+            Kind::ZktoolsRwLock => Handle::RwLock(rwlock().dialect(Dialect::Zktools).unwrap()),
+            Kind::Handover => Handle::Lock(lock().local_handover(bound)),
+            Kind::HandoverRwLock => Handle::RwLock(rwlock().local_handover(bound)),
+            Kind::Many => {
+                let parts = [Part::write(&path), Part::write(kind.second_path())];
+                Handle::Many(MultiLock::new(client, parts).unwrap(), path)
+            }
+            Kind::Election => Handle::Election(Election::new(client, &path).unwrap()),
+            Kind::AsyncLock => Handle::AsyncLock(AsyncLock::new(client, &path).unwrap()),
+            Kind::Semaphore => Handle::Semaphore(Semaphore::new(client, &path, LEASES).unwrap()),
+        }
+    }
+
+    /// What the server shows must never be more than is allowed, whoever it is.
+    pub(crate) async fn judge(&self) {
+        let Handle::Semaphore(semaphore) = self else { return };
+        if let Ok(holders) = semaphore.lease_holders().await {
+            assert!(holders.len() <= LEASES as usize, "{} leases are out: {holders:?}", holders.len());
         }
     }
 
     /// Tries in one of the ways there are, and gets the lock or not.
-    pub(crate) async fn take(&self, rng: &mut Rng) -> Result<Option<Held>, Error> {
-        let mode = if matches!(self, Handle::RwLock(_)) && !rng.one_in(3) { Mode::Read } else { Mode::Write };
+    pub(crate) async fn take(&self, kind: Kind, rng: &mut Rng) -> Result<Option<Held>, Error> {
+        let mode = if kind.shares() && !rng.one_in(3) { Mode::Read } else { Mode::Write };
         let patience = Duration::from_millis(rng.below(600) as u64);
-        let guard = match (self, rng.below(6)) {
-            (Handle::Lock(lock), 0) => lock.try_acquire().await?,
-            (Handle::Lock(lock), 1) => in_time(lock.acquire_timeout(patience).await)?,
-            (Handle::Lock(lock), 2) => polled(lock.acquire(), 1 + rng.below(6)).await.transpose()?,
-            (Handle::Lock(lock), _) => Some(lock.acquire().await?),
-            (Handle::RwLock(lock), 0) if mode == Mode::Read => lock.try_read().await?,
-            (Handle::RwLock(lock), 0) => lock.try_write().await?,
-            (Handle::RwLock(lock), 1) if mode == Mode::Read => in_time(lock.read_timeout(patience).await)?,
-            (Handle::RwLock(lock), 1) => in_time(lock.write_timeout(patience).await)?,
-            (Handle::RwLock(lock), 2) if mode == Mode::Read => {
-                polled(lock.read(), 1 + rng.below(6)).await.transpose()?
+        let polls = 1 + rng.below(6);
+        let way = rng.below(6);
+        let guard = match self {
+            Handle::Lock(lock) => match way {
+                0 => lock.try_acquire().await?,
+                1 => in_time(lock.acquire_timeout(patience).await)?,
+                2 => polled(lock.acquire(), polls).await.transpose()?,
+                _ => Some(lock.acquire().await?),
+            },
+            Handle::RwLock(lock) if mode == Mode::Read => match way {
+                0 => lock.try_read().await?,
+                1 => in_time(lock.read_timeout(patience).await)?,
+                2 => polled(lock.read(), polls).await.transpose()?,
+                _ => Some(lock.read().await?),
+            },
+            Handle::RwLock(lock) => match way {
+                0 => lock.try_write().await?,
+                1 => in_time(lock.write_timeout(patience).await)?,
+                2 => polled(lock.write(), polls).await.transpose()?,
+                _ => Some(lock.write().await?),
+            },
+            Handle::Many(lock, path) => {
+                let taken = match way {
+                    0 => lock.try_acquire().await?,
+                    1 => in_time(lock.acquire_timeout(patience).await)?,
+                    2 => polled(lock.acquire(), 2 * polls).await.transpose()?,
+                    _ => Some(lock.acquire().await?),
+                };
+                return Ok(taken.map(|guard| {
+                    let token = guard.fencing_token(path).expect("it is one of the two");
+                    Held { mode, guard: Any::Many(guard, token) }
+                }));
             }
-            (Handle::RwLock(lock), 2) => polled(lock.write(), 1 + rng.below(6)).await.transpose()?,
-            (Handle::RwLock(lock), _) if mode == Mode::Read => Some(lock.read().await?),
-            (Handle::RwLock(lock), _) => Some(lock.write().await?),
+            Handle::Election(election) => {
+                let leads = match way {
+                    0 => election.try_campaign().await?,
+                    1 => in_time(election.campaign_timeout(patience).await)?,
+                    2 => polled(election.campaign(), polls).await.transpose()?,
+                    _ => Some(election.campaign().await?),
+                };
+                leads.map(Leadership::into_guard)
+            }
+            Handle::AsyncLock(lock) => {
+                let candidate = lock.enqueue();
+                match way {
+                    // Dropped at once, or abandoned before anything is known of it.
+                    0 => return Ok(None),
+                    1 => candidate.let_go(),
+                    2 if !candidate.wait_timeout(patience).await? => candidate.release().await?,
+                    2 => {}
+                    _ => candidate.wait().await?,
+                }
+                candidate.take_guard()
+            }
+            Handle::Semaphore(semaphore) => {
+                let lease = match way {
+                    0 => semaphore.try_acquire().await?,
+                    1 => in_time(semaphore.acquire_timeout(patience).await)?,
+                    2 => polled(semaphore.acquire(), 2 * polls).await.transpose()?,
+                    _ => Some(semaphore.acquire().await?),
+                };
+                // Beside others, of whom the register knows no number.
+                return Ok(lease.map(|guard| Held { mode: Mode::Read, guard: Any::One(guard) }));
+            }
         };
-        Ok(guard.map(|guard| Held { mode, guard }))
+        Ok(guard.map(|guard| Held { mode, guard: Any::One(guard) }))
     }
 }
 

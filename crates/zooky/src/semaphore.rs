@@ -1,0 +1,454 @@
+//! The counting semaphore.
+
+use std::time::Duration;
+
+use zooky_client::{
+    Acl, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, Hold, MultiOp, MultiResult,
+    Session, Stat, State, Watch,
+};
+
+use crate::acquire::{Recipe, WaitingFor, unique};
+use crate::cleanup;
+use crate::core::contender::OwnNode;
+use crate::core::dialect::{Kind, Role};
+use crate::core::leases::{Stored, leases, stored};
+use crate::guard::Guard;
+use crate::inspect::Contender;
+use crate::limit::limited;
+use crate::lock::settings;
+use crate::{Client, Error, Owner};
+
+/// A number of leases that many clients share, first come first served: at most so many are out at any time.
+///
+/// The layout is that of kazoo's `Semaphore`, and both share the leases of one path: a lease is an ephemeral child of the
+/// path, whose own data hold the number of leases; who wants one waits in the queue of a mutex at `<path>-__lock__`. All
+/// clients must say the same number; one that says another is refused.
+///
+/// Beyond kazoo's: a lease is only made while the mutex is ours, which the server checks in the same transaction; a lease is a
+/// [`Guard`], with a deadline, a loss, and a fencing token (of the node of the lease itself; with several leases out it
+/// tells the newer from the older, no more). A wait that is cancelled or timed out leaves no lease.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let server = zooky_server::Server::start(zooky_server::Config::new("127.0.0.1:0".parse()?, dir.path()))?;
+/// # let hosts = server.addr().to_string();
+/// # let client = zooky::Client::connect(&hosts).await?;
+/// let downloads = zooky::Semaphore::new(&client, "/semaphores/downloads", 2)?;
+/// let one = downloads.acquire().await?;
+/// let two = downloads.acquire().await?;
+/// assert!(downloads.try_acquire().await?.is_none());
+/// assert_eq!(downloads.lease_holders().await?.len(), 2);
+/// one.release().await?;
+/// two.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Semaphore {
+    recipe: Recipe,
+    leases: u32,
+}
+
+impl Semaphore {
+    /// A handle for the semaphore at `path` with so many leases. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Path`] if it is no path of a znode, or `/`, or below `/zookeeper`, or if there are no leases.
+    pub fn new(client: &Client, path: &str, leases: u32) -> Result<Semaphore, Error> {
+        let recipe = Recipe::new(client, path)?;
+        if leases == 0 {
+            let why = "a semaphore has one lease at least".to_owned();
+            return Err(Error::Path { path: path.to_owned(), why });
+        }
+        Ok(Semaphore { recipe, leases })
+    }
+
+    settings!(but_dialect);
+
+    /// How many leases there are, as this handle was told.
+    pub fn max_leases(&self) -> u32 {
+        self.leases
+    }
+
+    /// Waits for a lease, for ever; over as many sessions as it takes.
+    ///
+    /// Cancel-safe: dropped at any point, it leaves no lease behind.
+    ///
+    /// # Errors
+    /// [`Error::LeasesDiffer`] and [`Error::NoSemaphore`]: the path is used with another number of leases, or for something
+    /// else. The directories of the semaphore or its mutex hold what does not belong there. The server refuses the
+    /// requests.
+    pub async fn acquire(&self) -> Result<Guard, Error> {
+        self.wait(&WaitingFor::default()).await
+    }
+
+    /// Takes a lease if one is free at this moment and nobody waits. It looks before it creates anything. As with kazoo
+    /// it may also say `None` while another client is just taking a lease.
+    ///
+    /// Cancel-safe like [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    /// As [`Semaphore::acquire`], and when the session is lost meanwhile.
+    pub async fn try_acquire(&self) -> Result<Option<Guard>, Error> {
+        self.once(None).await
+    }
+
+    /// Waits for a lease, up to `timeout`; zero tries once.
+    ///
+    /// Cancel-safe like [`Semaphore::acquire`].
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with one who has a lease or waits before us; else as [`Semaphore::acquire`].
+    pub async fn acquire_timeout(&self, timeout: Duration) -> Result<Guard, Error> {
+        let waiting = WaitingFor::default();
+        limited(&self.recipe.path, timeout, &waiting, self.once(Some(&waiting)), self.wait(&waiting)).await
+    }
+
+    /// Who has the leases that are out, as the server shows it now.
+    ///
+    /// # Errors
+    /// The server refuses to show it, or the connection broke.
+    pub async fn lease_holders(&self) -> Result<Vec<Contender>, Error> {
+        let session = self.recipe.client.session().await?;
+        let names = match session.children(&self.recipe.path).await {
+            Ok(children) => children.names,
+            Err(SessionError::NoNode { .. }) => return Ok(Vec::new()),
+            Err(fault) => return Err(fault.into()),
+        };
+        let mut holders = Vec::with_capacity(names.len());
+        for name in names {
+            match session.get(&format!("{}/{name}", self.recipe.path)).await {
+                Ok((data, stat)) => {
+                    holders.extend(Contender::read(&self.recipe.path, &name, data, stat, Some(true)));
+                }
+                Err(SessionError::NoNode { .. }) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        holders.sort_by_key(|holder| holder.stat.czxid);
+        Ok(holders)
+    }
+
+    /// The mutex under which leases are taken.
+    fn mutex(&self) -> Recipe {
+        Recipe { path: format!("{}-__lock__", self.recipe.path).into(), ..self.recipe.clone() }
+    }
+
+    async fn wait(&self, waiting: &WaitingFor) -> Result<Guard, Error> {
+        let mutex = self.mutex();
+        loop {
+            let turn = mutex.acquire(Role::Lock, waiting).await?;
+            match Bid::new(self, turn).wait(waiting).await {
+                Ok(Some(lease)) => return Ok(lease),
+                Ok(None) => tracing::warn!(path = %self.path(), "the semaphore's mutex was lost; again"),
+                // If it was the client that was closed, the next turn says so.
+                Err(Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
+                    tracing::warn!(path = %self.path(), "the session was lost while waiting; again");
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn once(&self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
+        let session = self.recipe.client.session().await?;
+        match session.children(&self.recipe.path).await {
+            Ok(children) => {
+                if let Some(holder) = self.full(&children.names)? {
+                    self.report(&session, holder, report).await;
+                    return Ok(None);
+                }
+            }
+            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        match self.mutex().try_acquire(Role::Lock, report).await? {
+            Some(turn) => Bid::new(self, turn).once(report).await,
+            None => Ok(None),
+        }
+    }
+
+    /// One of the holders, if all leases are out.
+    fn full<'a>(&self, children: &'a [String]) -> Result<Option<&'a String>, Error> {
+        match leases(children, self.recipe.allow_foreign) {
+            Ok(leases) if leases.len() >= self.leases as usize => Ok(leases.first().copied()),
+            Ok(_) => Ok(None),
+            Err(refusal) => Err(self.recipe.refused(Kind::KazooLease, refusal)),
+        }
+    }
+
+    /// Tells who has a lease, if that is asked for and can be seen.
+    async fn report(&self, session: &Session, lease: &str, report: Option<&WaitingFor>) {
+        let Some(report) = report else { return };
+        if report.is(lease) {
+            return;
+        }
+        if let Ok((data, stat)) = session.get(&format!("{}/{lease}", self.recipe.path)).await
+            && let Some(contender) = Contender::read(&self.recipe.path, lease, data, stat, None)
+        {
+            if let Some(on_wait) = &self.recipe.on_wait {
+                on_wait(&contender);
+            }
+            report.set(contender);
+        }
+    }
+}
+
+/// Our turn to take a lease. Dropped without one, it leaves none behind.
+struct Bid<'a> {
+    semaphore: &'a Semaphore,
+    /// The mutex. Released when the bid is over, whichever way.
+    turn: Guard,
+    session: Session,
+    hold: Option<Hold>,
+    lease: String,
+    /// A create was sent, and the lease may exist.
+    may_exist: bool,
+}
+
+/// What a look at the semaphore showed.
+enum Look {
+    /// There is a lease to be had.
+    Free,
+    /// One of the holders; the watch tells when to look again.
+    Full(String, Watch),
+    /// Look again.
+    Changed,
+}
+
+/// What came of a create.
+enum Made {
+    Lease(Guard),
+    TurnLost,
+    Changed,
+}
+
+impl Bid<'_> {
+    fn new(semaphore: &Semaphore, turn: Guard) -> Bid<'_> {
+        let session = turn.session().clone();
+        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(unique()));
+        Bid { semaphore, turn, session, hold, lease, may_exist: false }
+    }
+
+    /// Until there is a lease; `None` if the mutex was lost before.
+    async fn wait(mut self, waiting: &WaitingFor) -> Result<Option<Guard>, Error> {
+        loop {
+            // From before the request: a reconnect after it must not go unseen.
+            let states = self.session.watch_state();
+            match self.look().await? {
+                Look::Changed => {}
+                Look::Free => match self.make().await? {
+                    Made::Lease(lease) => return Ok(Some(lease)),
+                    Made::TurnLost => return Ok(None),
+                    Made::Changed => {}
+                },
+                Look::Full(holder, watch) => {
+                    self.semaphore.report(&self.session, &holder, Some(waiting)).await;
+                    tokio::select! {
+                        biased;
+                        () = self.turn.lost() => return Ok(None),
+                        changed = changed(watch, states) => changed?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look; `None` if there is no lease now.
+    async fn once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
+        loop {
+            match self.look().await? {
+                Look::Changed => {}
+                Look::Free => match self.make().await? {
+                    Made::Lease(lease) => return Ok(Some(lease)),
+                    Made::TurnLost => return Ok(None),
+                    Made::Changed => {}
+                },
+                Look::Full(holder, _) => {
+                    self.semaphore.report(&self.session, &holder, report).await;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Reads the number of leases and counts those that are out.
+    async fn look(&self) -> Result<Look, Error> {
+        let path = &self.semaphore.recipe.path;
+        let flight = self.session.flight();
+        let number = self.session.get(path);
+        let listed = self.session.children_watch(path);
+        drop(flight);
+        let agreed = match number.await {
+            Ok((data, stat)) => self.agree(&data, &stat).await?,
+            Err(SessionError::NoNode { .. }) => {
+                self.make_directory().await?;
+                false
+            }
+            Err(SessionError::ConnectionLoss { .. }) => false,
+            Err(fault) => return Err(fault.into()),
+        };
+        if !agreed {
+            return Ok(Look::Changed);
+        }
+        match listed.await {
+            Ok((children, watch)) => Ok(match self.semaphore.full(&children.names)? {
+                Some(holder) => Look::Full(holder.clone(), watch),
+                None => Look::Free,
+            }),
+            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => Ok(Look::Changed),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Whether the stored number is ours; if none is stored yet, stores it.
+    async fn agree(&self, data: &[u8], stat: &Stat) -> Result<bool, Error> {
+        let Semaphore { recipe, leases: ours } = self.semaphore;
+        let path = recipe.path.to_string();
+        match stored(data) {
+            Stored::Limit(stored) if stored == u64::from(*ours) => Ok(true),
+            Stored::Limit(stored) => Err(Error::LeasesDiffer { path, ours: *ours, stored }),
+            Stored::Other(data) => Err(Error::NoSemaphore { path, data }),
+            Stored::Nothing => match self.session.set(&path, ours.to_string(), stat.version).await {
+                Ok(_)
+                | Err(
+                    SessionError::BadVersion { .. }
+                    | SessionError::NoNode { .. }
+                    | SessionError::ConnectionLoss { .. },
+                ) => Ok(false),
+                Err(fault) => Err(fault.into()),
+            },
+        }
+    }
+
+    /// Creates the semaphore's node with the number of leases, and its parents.
+    async fn make_directory(&self) -> Result<(), Error> {
+        let Semaphore { recipe, leases } = self.semaphore;
+        let path = &recipe.path;
+        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        let flight = self.session.flight();
+        let creates: Vec<_> = ends
+            .map(|end| {
+                let data = if end == path.len() { leases.to_string() } else { String::new() };
+                self.session.create(&path[..end], data, CreateMode::PERSISTENT, &recipe.acl)
+            })
+            .collect();
+        drop(flight);
+        let mut last = Ok(());
+        for create in creates {
+            last = match create.await {
+                // A parent that we may not create may be there all the same: the last one decides.
+                Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
+                Err(fault) => Err(fault.into()),
+            };
+        }
+        last
+    }
+
+    /// Makes the lease, if the mutex is still ours at that moment: both in one transaction.
+    async fn make(&mut self) -> Result<Made, Error> {
+        let recipe = &self.semaphore.recipe;
+        let path = format!("{}/{}", recipe.path, self.lease);
+        let lease = Create {
+            kind: CreateKind::Create2,
+            path: path.clone(),
+            data: Some(recipe.owner.since_now().to_line().into()),
+            acl: recipe.acl.to_vec(),
+            mode: CreateMode::EPHEMERAL,
+        };
+        let turn = MultiOp::Check { path: self.turn.path().to_owned(), version: -1 };
+        self.may_exist = true;
+        let flight = self.session.flight();
+        let made = self.session.multi(vec![turn, MultiOp::Create(lease)]);
+        let seen = self.session.exists(&path);
+        drop(flight);
+        match made.await {
+            Ok(results) => match &results[..] {
+                [_, MultiResult::Create(_) | MultiResult::Create2(..)] => {}
+                [MultiResult::Error(ErrorCode::NO_NODE), ..] => {
+                    self.may_exist = false;
+                    return Ok(Made::TurnLost);
+                }
+                [_, MultiResult::Error(code)] => {
+                    self.may_exist = false;
+                    return match *code {
+                        ErrorCode::NO_NODE => Ok(Made::Changed),
+                        ErrorCode::NO_AUTH => Err(SessionError::NoAuth { path }.into()),
+                        ErrorCode::INVALID_ACL => Err(SessionError::InvalidAcl { path }.into()),
+                        code => Err(SessionError::Server { code, path }.into()),
+                    };
+                }
+                _ => return Ok(Made::Changed),
+            },
+            Err(SessionError::ConnectionLoss { .. }) => {}
+            Err(fault) => {
+                self.may_exist = fault.is_ambiguous();
+                return Err(fault.into());
+            }
+        }
+        let seen = match seen.await {
+            Ok(stat) => stat,
+            Err(SessionError::ConnectionLoss { .. }) => self.find().await?,
+            Err(fault) => return Err(fault.into()),
+        };
+        match seen.filter(|stat| stat.ephemeral_owner == self.session.id()) {
+            Some(stat) => self.grant(&stat),
+            None => {
+                self.may_exist = false;
+                Ok(Made::Changed)
+            }
+        }
+    }
+
+    /// Looks for the lease after everything this session has sent before.
+    async fn find(&self) -> Result<Option<Stat>, Error> {
+        loop {
+            match cleanup::find(&self.session, &self.semaphore.recipe.path, &self.lease).await {
+                Ok(found) => return Ok(found.map(|(_, stat)| stat)),
+                Err(SessionError::ConnectionLoss { .. }) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    fn grant(&mut self, stat: &Stat) -> Result<Made, Error> {
+        // The clock is read once more, as for a lock.
+        match self.hold.take() {
+            Some(hold) if self.session.state() != State::Lost => {
+                self.may_exist = false;
+                let node = OwnNode { name: self.lease.clone(), czxid: stat.czxid };
+                Ok(Made::Lease(Guard::new(&self.semaphore.recipe, self.session.clone(), hold, &node)))
+            }
+            _ => Err(SessionError::SessionLost.into()),
+        }
+    }
+}
+
+impl Drop for Bid<'_> {
+    fn drop(&mut self) {
+        if self.may_exist {
+            let Recipe { client, path, .. } = &self.semaphore.recipe;
+            let task = cleanup::abandon(self.session.clone(), path.clone(), self.lease.clone(), None);
+            client.runtime().spawn(task);
+        }
+    }
+}
+
+/// Until the watch fires or the session has reconnected.
+async fn changed(watch: Watch, mut states: zooky_client::StateWatch) -> Result<(), Error> {
+    tokio::pin!(watch);
+    loop {
+        tokio::select! {
+            event = &mut watch => return match event {
+                Err(fault) if fault.is_final() => Err(fault.into()),
+                _ => Ok(()),
+            },
+            state = states.changed() => match state {
+                State::Suspended => {}
+                State::Connected => return Ok(()),
+                State::Lost => return Err(SessionError::SessionLost.into()),
+            },
+        }
+    }
+}
