@@ -20,6 +20,7 @@ ifeq ($(NEXTEST),yes)
 else
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --lib --bins --tests --no-fail-fast
 endif
+	fuzz/run --where-possible
 
 check: lint ## the inner loop: style, lints, the rules of the house, unit tests
 	cargo test --workspace --lib --bins

@@ -3,7 +3,6 @@
 use rustix::fs::statfs;
 use std::fs::read_to_string;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The machine in one paragraph.
 pub(crate) fn facts(data: &Path) -> String {
@@ -46,33 +45,5 @@ fn field(file: &str, name: &str) -> Option<String> {
 
 /// Today's date, in UTC.
 pub(crate) fn today() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (year, month, day) = civil(seconds / 86_400);
-    format!("{year}-{month:02}-{day:02}")
-}
-
-/// The date so many days after 1970-01-01.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Years are counted from March, so that the leap day comes last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(11_016), (2000, 2, 29));
-        assert_eq!(civil(11_017), (2000, 3, 1));
-        assert_eq!(civil(20_453), (2025, 12, 31));
-    }
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }

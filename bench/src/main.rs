@@ -1,8 +1,8 @@
 //! `zooky-bench`: zooky beside its peers, alternately in one run, on Apache ZooKeeper and on our own server.
 //!
 //! Without a subcommand it measures (a) a free lock, (b) many locks at once on one session, (c) one lock that goes
-//! from session to session, and then the servers themselves; prints tables, and writes them into
-//! `docs/benchmarks.md`. `trace` shows one cycle on the wire. `peer`, `load` and `server` are what it starts as
+//! from session to session, then the servers themselves, and a good client beside hostile ones; prints tables, and
+//! writes them into `docs/benchmarks.md`. `trace` shows one cycle on the wire. `peer`, `load`, `crowd` and `server` are what it starts as
 //! processes of their own.
 #![forbid(unsafe_code)]
 
@@ -11,11 +11,13 @@ mod child;
 mod disk;
 mod document;
 mod failure;
+mod hostile;
 mod interrupt;
 mod machine;
 mod peers;
 mod protocol;
 mod proxy;
+mod queue;
 mod report;
 mod rounds;
 mod server;
@@ -33,6 +35,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(version, about = "zooky beside its peers", args_conflicts_with_subcommands = true)]
@@ -53,6 +56,15 @@ enum Verb {
         /// The server [default: Apache ZooKeeper, or redis for redis]
         #[arg(long, value_enum)]
         server: Option<ServerKind>,
+    },
+    /// Attack a server, as two dozen hostile clients (started by a run)
+    #[command(hide = true)]
+    Crowd {
+        addr: SocketAddr,
+        /// For so long
+        milliseconds: u64,
+        /// Only those of one kind
+        only: Option<String>,
     },
     /// Take orders from standard input, as one of the clients (started by a run)
     #[command(hide = true)]
@@ -80,12 +92,17 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers beside each other
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
+    /// writers, a long queue that is drained, handoff before a queue, joining a queue; the servers as they serve; their
+    /// starts and memory; a good client beside hostile ones
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
     #[arg(long, value_enum, value_delimiter = ',')]
     peers: Vec<PeerKind>,
+    /// Only the attackers of one kind: slow, oversized, malformed, 'watch bomb', 'unread replies' or flood
+    #[arg(long)]
+    attackers: Option<String>,
     /// The runtime of the clients that run on tokio
     #[arg(long, value_enum, default_value_t)]
     runtime: Flavor,
@@ -102,7 +119,14 @@ enum Part {
     A,
     B,
     C,
+    Tasks,
+    Readers,
+    Drain,
+    Behind,
+    Join,
     Server,
+    Starts,
+    Hostile,
 }
 
 fn main() -> ExitCode {
@@ -110,6 +134,9 @@ fn main() -> ExitCode {
     let done = match cli.verb {
         None => measure(&cli.measure),
         Some(Verb::Trace { peer, server }) => trace(peer, server),
+        Some(Verb::Crowd { addr, milliseconds, only }) => {
+            print(&hostile::serve_crowd(addr, Duration::from_millis(milliseconds), only.as_deref()))
+        }
         Some(Verb::Peer { kind, runtime }) => peers::serve(kind, runtime),
         Some(Verb::Load) => more_files().and_then(|()| server::load::serve()),
         Some(Verb::Server { listen, data_dir }) => {
@@ -134,6 +161,12 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if wanted(Part::Server) {
         server(args)?;
     }
+    if wanted(Part::Starts) {
+        starts(args)?;
+    }
+    if wanted(Part::Hostile) {
+        hostile(args)?;
+    }
     Ok(())
 }
 
@@ -154,12 +187,33 @@ fn locks(args: &Measure) -> Result<(), Failure> {
 }
 
 fn server(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::serving(&plan, data.path())?;
+    let text = server::serving_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "server", &text, true)
+}
+
+fn starts(args: &Measure) -> Result<(), Failure> {
+    let (plan, data, machine) = server_plan(args)?;
+    let results = server::starts(&plan, data.path())?;
+    let text = server::starts_report(&plan, &results, command(args), &machine::today(), &machine);
+    publish(args, "starts", &text, true)
+}
+
+fn server_plan(args: &Measure) -> Result<(server::Plan, tempfile::TempDir, String), Failure> {
     let plan = if args.quick { server::Plan::quick() } else { server::Plan::full() };
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
-    let results = server::run(&plan, data.path())?;
-    let text = server::markdown(&plan, &results, command(args), &machine::today(), &machine);
-    publish(args, "server", &text, true)
+    Ok((plan, data, machine))
+}
+
+fn hostile(args: &Measure) -> Result<(), Failure> {
+    let (rounds, slice) = if args.quick { (1, 500) } else { (7, 4_000) };
+    let plan = hostile::Plan { rounds, slice: Duration::from_millis(slice), only: args.attackers.clone() };
+    let data = data_directory(args.data.as_deref())?;
+    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let text = hostile::measure(&plan, data.path(), &when)?;
+    publish(args, "hostile", &text, args.attackers.is_none())
 }
 
 fn command(args: &Measure) -> &'static str {
@@ -178,7 +232,7 @@ fn publish(args: &Measure, part: &str, text: &str, complete: bool) -> Result<(),
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
     interrupt::listen()?;
-    let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
+    let usual = peer.own_server().unwrap_or(ServerKind::Apache);
     let data = data_directory(None)?;
     let server = Server::start(server.unwrap_or(usual), data.path())?;
     let mut child = child::Child::spawn(peer, Flavor::default())?;
@@ -196,6 +250,11 @@ fn part(workload: Workload) -> Part {
         Workload::Awaited | Workload::Background => Part::A,
         Workload::Many => Part::B,
         Workload::Handoff => Part::C,
+        Workload::Tasks => Part::Tasks,
+        Workload::Readers => Part::Readers,
+        Workload::Drain => Part::Drain,
+        Workload::Behind(_) => Part::Behind,
+        Workload::Join(_) => Part::Join,
     }
 }
 

@@ -23,22 +23,29 @@ fn rows(report: &str, title: &str) -> usize {
 
 #[test]
 fn a_quick_run_on_apache_and_redis_fills_every_table() {
-    let report = bench(&["--quick", "--only", "a,b,c"]);
+    let report = bench(&["--quick", "--only", "a,b,c,tasks,readers,drain,behind,join"]);
     let rows = |title: &str| rows(&report, title);
     let servers = report.matches("server Apache").count() + report.matches("server zooky server").count();
     let zooky = usize::from(report.contains("client zooky "));
-    assert_eq!(rows("A free lock, release awaited"), (4 + zooky) * servers + 1, "{report}");
-    assert_eq!(rows("A free lock, back to back"), (2 + zooky) * servers, "{report}");
-    assert_eq!(rows("64 locks at once"), (4 + zooky) * servers + 1, "{report}");
-    assert_eq!(rows("Handoff among 8 sessions"), (4 + zooky) * servers, "{report}");
+    let (everybody, own) = ((4 + zooky) * servers, 2);
+    assert_eq!(rows("A free lock, release awaited"), everybody + own, "{report}");
+    assert_eq!(rows("A free lock, back to back"), everybody + own, "{report}");
+    assert_eq!(rows("64 locks at once"), everybody + own, "{report}");
+    assert_eq!(rows("Handoff among 8 sessions"), everybody + 1, "{report}");
+    assert_eq!(rows("64 tasks of one process"), everybody - servers + 1, "{report}");
+    assert_eq!(rows("A read/write lock"), 3 * servers, "{report}");
+    assert_eq!(rows("100 waiters in one queue"), everybody, "{report}");
+    assert_eq!(rows("Handoff between 2 sessions"), everybody, "{report}");
+    assert_eq!(rows("Joining a queue"), everybody, "{report}");
     assert!(rows("The machine's limits") >= 2, "{report}");
 }
 
 #[test]
 fn a_quick_run_compares_the_server_with_apache_and_redis() {
-    let report = bench(&["--quick", "--only", "server"]);
+    let report = bench(&["--quick", "--only", "server,starts"]);
     for (title, expected) in [
-        ("The server's bars", 13),
+        ("The server's bars", 11),
+        ("The bars of starts", 2),
         ("Writes and reads", 11),
         ("One write alone", 5),
         ("64 locks, beside redis", 5),
@@ -67,4 +74,12 @@ fn curator_on_apache_is_seen_to_take_two_round_trips() {
         trace.contains("2 round trip(s) until the lock was held: create2, getChildren2, delete"),
         "{trace}"
     );
+}
+
+#[test]
+fn a_quick_run_sets_hostile_clients_upon_a_good_one() {
+    let report = bench(&["--quick", "--only", "hostile"]);
+    for line in ["| writes | ", "| reads | ", "The server's resident memory: "] {
+        assert!(report.lines().any(|it| it.starts_with(line) && !it.contains("NaN")), "{line}: {report}");
+    }
 }

@@ -47,9 +47,13 @@ pub(crate) fn failure(error: &Error) -> Failure {
             exit::DATA
         }
         Error::Servers(_) => exit::USAGE,
-        Error::Connect(ConnectError::AuthFailed) => exit::DENIED,
+        Error::Connect(
+            ConnectError::AuthFailed | ConnectError::AuthRequired | ConnectError::SaslUnsupported,
+        ) => exit::DENIED,
         Error::Connect(ConnectError::Local { .. }) => exit::OS,
-        Error::Session(SessionError::NoAuth { .. } | SessionError::AuthFailed) => exit::DENIED,
+        Error::Session(
+            SessionError::NoAuth { .. } | SessionError::AuthFailed | SessionError::AuthRequired,
+        ) => exit::DENIED,
         Error::Lost { .. } => exit::LOST,
         _ => exit::UNAVAILABLE,
     };

@@ -6,6 +6,7 @@ mod common;
 
 use common::{Running, Server, run, zooky};
 use rustix::process::Signal;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use zooky_testkit::{four_letter, free_port};
@@ -27,6 +28,29 @@ fn it_serves_until_asked_to_stop() {
         server.signal(signal);
         assert_eq!(server.code(), 0, "{signal:?}");
     }
+}
+
+/// The limit that a shell sets for a careless program is not that of a server.
+#[test]
+fn it_takes_more_connections_than_the_usual_limit_of_open_files() {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let plain = serve(port, dir.path());
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -n 48 && exec \"$0\" \"$@\""]).arg(plain.get_program());
+    command.args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut server = Running::start(&mut command);
+    assert!(server.error_line().starts_with("zooky: serving at "));
+    let open: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    assert_eq!(four_letter(([127, 0, 0, 1], port).into(), "ruok").unwrap(), "imok");
+    drop(open);
+    server.signal(Signal::TERM);
+    assert_eq!(server.code(), 0);
 }
 
 /// One line, non-zero, and the thing is named.

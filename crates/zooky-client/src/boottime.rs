@@ -5,15 +5,10 @@
 
 use std::io;
 use std::ops::{Add, Sub};
-use std::os::fd::OwnedFd;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
-use tokio::io::unix::AsyncFd;
+use crate::machine;
 
 /// A moment on CLOCK_BOOTTIME: nanoseconds since this machine booted, suspended time included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,9 +20,7 @@ impl BootInstant {
 
     /// The present moment.
     pub fn now() -> BootInstant {
-        let now = clock_gettime(ClockId::Boottime);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-        BootInstant(seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0))
+        BootInstant(machine::boot_nanos())
     }
 
     /// The moment `nanos` nanoseconds after the boot.
@@ -83,56 +76,24 @@ impl Sub<Duration> for BootInstant {
     }
 }
 
-/// A timer on CLOCK_BOOTTIME. It is set again only for an earlier moment: one that fires too early costs a
-/// wake-up now and then, moving it at each request would cost a system call each time.
+/// A timer on CLOCK_BOOTTIME. It is set again only for an earlier moment.
 #[derive(Debug)]
-pub(crate) struct BootTimer {
-    fd: AsyncFd<OwnedFd>,
-    armed: BootInstant,
-}
+pub(crate) struct BootTimer(machine::Timer);
 
 impl BootTimer {
     /// A timer that is not set.
     pub(crate) fn new() -> io::Result<BootTimer> {
-        let fd = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        // The replacement that tokio names is `unsafe`, for types that may change their descriptor while they are
-        // registered. `OwnedFd` keeps its own until it is dropped, which is after the deregistration.
-        #[allow(deprecated)]
-        let fd = AsyncFd::new(fd)?;
-        Ok(BootTimer { fd, armed: BootInstant::NEVER })
+        machine::Timer::new().map(BootTimer)
     }
 
     /// Sees to it that the timer fires at `at` or earlier.
     pub(crate) fn set(&mut self, at: BootInstant) -> io::Result<()> {
-        if at >= self.armed {
-            return Ok(());
-        }
-        // Zero would switch it off.
-        let nanos = at.0.max(1);
-        let value = Timespec {
-            tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: (nanos % 1_000_000_000) as _,
-        };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &spec)?;
-        self.armed = at;
-        Ok(())
+        self.0.set(at.0)
     }
 
     /// Ready once the timer has fired; it is then no longer set.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.fd.poll_read_ready(cx))?;
-            let mut count = [0u8; 8];
-            match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut count)?)) {
-                Ok(Ok(_)) => {
-                    self.armed = BootInstant::NEVER;
-                    return Poll::Ready(Ok(()));
-                }
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_not_yet) => {}
-            }
-        }
+        self.0.poll(cx)
     }
 }
 

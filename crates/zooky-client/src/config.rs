@@ -60,7 +60,7 @@ impl SessionConfig {
         self
     }
 
-    /// Adds an identity, for example `("digest", "user:password")`.
+    /// Adds an identity, for example `("digest", "user:password")`. SASL is refused when the session is opened.
     #[must_use]
     pub fn auth(mut self, scheme: impl Into<String>, credentials: impl Into<Vec<u8>>) -> Self {
         self.auth.push((scheme.into(), credentials.into()));

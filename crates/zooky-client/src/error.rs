@@ -29,7 +29,10 @@ pub enum Error {
         path: String,
     },
     /// The node's ACL does not allow it to any identity of this session.
-    #[error("{path}: not allowed by the node's ACL; authenticate, or have the ACL changed")]
+    #[error(
+        "{path}: not allowed by the node's ACL; authenticate as one whom it names (SessionConfig::auth, or a client \
+         certificate), or have the ACL changed"
+    )]
     NoAuth {
         /// The node.
         path: String,
@@ -69,6 +72,18 @@ pub enum Error {
     /// A server refused the credentials. The session is over.
     #[error("the server refused the credentials; correct them and open a new session")]
     AuthFailed,
+    /// The servers demand that sessions authenticate, and closed this one, which had not (by SASL, or by the schemes
+    /// of their `enforce.auth.schemes`). The request was not done; the session is over.
+    #[error(
+        "the servers demand authentication and closed the session. zooky does not speak SASL: have them accept digest \
+         or x509 (enforce.auth.schemes), and give the credentials with SessionConfig::auth or a client certificate"
+    )]
+    AuthRequired,
+    /// zooky does not speak SASL; nothing was sent.
+    #[error(
+        "zooky does not speak SASL (Kerberos, DIGEST-MD5); authenticate with digest or a client certificate"
+    )]
+    SaslUnsupported,
     /// The session was closed by this program.
     #[error("the session was closed; open a new one")]
     Closed,
@@ -123,6 +138,7 @@ impl Error {
             ErrorCode::INVALID_ACL => Error::InvalidAcl { path },
             ErrorCode::CONNECTION_LOSS => Error::ConnectionLoss { path },
             ErrorCode::SESSION_EXPIRED => Error::SessionLost,
+            ErrorCode::SESSION_CLOSED_REQUIRE_SASL => Error::AuthRequired,
             code => Error::Server { code, path },
         }
     }
@@ -134,7 +150,7 @@ impl Error {
 
     /// Whether the session is over, so that no request on it can succeed any more.
     pub fn is_final(&self) -> bool {
-        matches!(self, Error::SessionLost | Error::AuthFailed | Error::Closed)
+        matches!(self, Error::SessionLost | Error::AuthFailed | Error::AuthRequired | Error::Closed)
     }
 }
 
@@ -155,6 +171,12 @@ pub enum ConnectError {
     /// A server refused the credentials.
     #[error("the server refused the credentials; correct them")]
     AuthFailed,
+    /// The servers demand that sessions authenticate; see [`Error::AuthRequired`].
+    #[error("{}", Error::AuthRequired)]
+    AuthRequired,
+    /// SASL was asked for; see [`Error::SaslUnsupported`].
+    #[error("{}", Error::SaslUnsupported)]
+    SaslUnsupported,
     /// The TLS settings do not work.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -30,6 +30,9 @@ mod core;
 mod driver;
 mod error;
 mod link;
+/// The simulator builds these same sources on a machine of its own (`crates/zooky-sim`); it stands in for tokio, too.
+#[cfg(not(feature = "simulated"))]
+mod machine;
 mod pending;
 mod requests;
 mod servers;
@@ -37,6 +40,9 @@ mod session;
 mod shared;
 mod tls;
 mod watch;
+
+#[cfg(feature = "simulated")]
+use tokio::machine;
 
 pub use boottime::BootInstant;
 pub use config::SessionConfig;

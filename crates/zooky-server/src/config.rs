@@ -140,6 +140,9 @@ pub struct Limits {
     pub unread_soft_bytes: usize,
     /// Bytes waiting for one connection's reader at which it is closed.
     pub unread_hard_bytes: usize,
+    /// Bytes in the buffers of all connections together: requests that are not whole yet, and what waits for the
+    /// disk or for readers. Over it, the connection with most of them is closed.
+    pub buffer_bytes: usize,
     /// Bounds that the core enforces: sessions, watches.
     pub core: crate::core::Limits,
 }
@@ -155,6 +158,7 @@ impl Default for Limits {
             outstanding: 1_000,
             unread_soft_bytes: 1 << 20,
             unread_hard_bytes: 64 << 20,
+            buffer_bytes: 512 << 20,
             core: crate::core::Limits::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! The one thread that owns core and log: step, append, sync, then answer.
 //!
-//! A turn of its loop: wait for sockets; read all connections that have something, a bounded amount each,
-//! and step the core for each frame; sync what was appended (here or on the log's thread, see
+//! A turn of its loop: wait for sockets; read the connections that have something, a bounded amount each, those
+//! first that had nothing more to ask at their last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
 //! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
 //!
 //! The outputs stand in one queue in the order in which the core made them, each with the number of the
@@ -43,6 +43,13 @@ const FIRST_CONN: usize = 1 + DOORS;
 const EVENTS: usize = 1_024;
 /// The longest sleep: after the machine was suspended, sessions are looked at within this time.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
+/// How long those connections are served in one turn that had more to ask than their share at an earlier one; one
+/// portion is served in any case.
+const BACKLOG: Duration = Duration::from_micros(500);
+/// The same while there are others, who are to wait for no more than that.
+const BACKLOG_BESIDE: Duration = Duration::from_micros(100);
+/// For so long after it was served a connection counts as one of those others, in milliseconds.
+const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
 const READ_BYTES: usize = 64 << 10;
 /// So many bytes in the batch that waits for the disk, and no more requests are read.
@@ -71,10 +78,14 @@ pub(crate) struct Run {
     /// What the core just put out; empty between steps.
     outputs: Vec<Output>,
     held: Held<Leaving>,
-    /// Slots of connections with something to read.
+    /// Slots of connections with something new to read.
     ready: VecDeque<usize>,
+    /// Slots of connections that had more to ask than their share: they come after the others.
+    backlog: VecDeque<usize>,
     /// Slots of connections with something to write.
     dirty: Vec<usize>,
+    /// When a connection without a backlog was served last, in `mono_ms`.
+    light_ms: u64,
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
     closings: VecDeque<(u64, u64)>,
@@ -116,7 +127,9 @@ impl Run {
             outputs: Vec::new(),
             held: Held::default(),
             ready: VecDeque::new(),
+            backlog: VecDeque::new(),
             dirty: Vec::new(),
+            light_ms: 0,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
             received: 0,
@@ -150,10 +163,14 @@ impl Run {
             self.accept();
             self.read_ready()?;
             self.tick();
+            if !self.backlog.is_empty() {
+                self.syncer.note_waiting();
+            }
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
             self.release();
             self.flush();
+            self.shed_buffers();
             self.snapshot()?;
         }
         self.finish()
@@ -232,7 +249,7 @@ impl Run {
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
         if self.snapshotter.has_work(self.syncer.durable())
-            || (!self.ready.is_empty() && !self.disk_is_behind())
+            || (self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
         {
             return Duration::ZERO;
         }
@@ -306,12 +323,25 @@ impl Run {
         self.sent += 1;
         conn.held_count += 1;
         conn.held_bytes += frame.len();
+        self.conns.note_more(key, frame.len());
+        let Some(conn) = self.conns.get(key) else { return };
         let too_slow = conn.unread_bytes() > self.config.limits.unread_hard_bytes;
         self.held.push(batch, (key, Some(frame)));
         if too_slow {
             tracing::warn!(conn = key, "closed: it does not read what it asked for");
             // Not at once: the core is in the middle of a step.
             self.closings.push_front((0, key));
+        }
+    }
+
+    /// While all buffers together take more than they may, whoever takes most is closed: clients that read and
+    /// finish what they begin have little in theirs.
+    fn shed_buffers(&mut self) {
+        while self.conns.buffer_bytes() > self.config.limits.buffer_bytes
+            && let Some(key) = self.conns.largest()
+        {
+            tracing::warn!(conn = key, "closed: no room for all that waits, and most of it is this one's");
+            self.drop_conn(key);
         }
     }
 

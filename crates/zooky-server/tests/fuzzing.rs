@@ -1,5 +1,5 @@
 //! The bodies of the fuzz targets with bytes from a seed, so that they run without a fuzzer too: good inputs
-//! with bytes changed, cut out, doubled, and numbers made extreme. `make fuzz` lets a real fuzzer do it.
+//! with bytes changed, cut out, doubled, and numbers made extreme. `fuzz/run` lets a real fuzzer do it.
 //!
 //! `ZOOKY_FUZZ_CASES=N` runs N inputs for each target instead of 4,000.
 // Helpers of a test fail it by panicking, too.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const HINT: &str = "run `make peers` (default-jdk-headless, libcurator-recipes-java, zookeeper)";
-const NEEDED: [&str; 8] = [
+const NEEDED: [&str; 9] = [
     "curator-recipes",
+    "zookeeper-recipes-lock",
     "curator-framework",
     "curator-client",
     "zookeeper",

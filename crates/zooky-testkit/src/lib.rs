@@ -9,6 +9,7 @@
 //! | kazoo, or anything else in Python | [`Script`] |
 //! | Curator, or anything else in Java | [`JavaProgram`] |
 //! | the thing that a lock protects | [`FencedRegister`] |
+//! | two dozen clients that mean harm | [`attack`] |
 //! | waiting for something | [`eventually`] |
 //!
 //! This crate imports nothing of ours, so that it can judge all of it. It is for tests only: where a test
@@ -23,6 +24,7 @@ mod cut;
 mod ensemble;
 mod eventually;
 mod four_letter;
+mod hostile;
 mod java;
 mod managed;
 mod port;
@@ -36,6 +38,7 @@ pub use apache::{Apache, ApacheBuilder};
 pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use eventually::eventually;
 pub use four_letter::four_letter;
+pub use hostile::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack};
 pub use java::JavaProgram;
 pub use port::free_port;
 pub use process::ServerProcess;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Crate, what it may depend on of ours, and what its tests may depend on besides. Everyone's tests may use
 /// the testkit.
@@ -19,6 +20,16 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
     ("zooky-cli", &["zooky", "zooky-server"], &[]),
     ("zooky-python", &["zooky", "zooky-server"], &[]),
     ("zooky-testkit", &[], &[]),
+    // The simulator, and the same sources built a second time for it.
+    ("zooky-sim-machine", &[], &[]),
+    ("zooky-sim-getrandom", &["zooky-sim-machine"], &[]),
+    ("zooky-client-simulated", &["zooky-wire", "zooky-sim-machine", "zooky-sim-getrandom"], &[]),
+    (
+        "zooky-simulated",
+        &["zooky-client", "zooky-client-simulated", "zooky-sim-machine", "zooky-sim-getrandom"],
+        &[],
+    ),
+    ("zooky-sim", &["zooky-wire", "zooky-server", "zooky", "zooky-simulated", "zooky-sim-machine"], &[]),
     ("zooky-bench", EVERY_LIBRARY, &[]),
     ("zooky-fuzz", EVERY_LIBRARY, &[]),
 ];
@@ -77,6 +88,40 @@ fn sources_say_what_they_are_for_and_are_not_too_long() {
         }
         shape_violations(text)
     });
+}
+
+/// `crates/zooky-sim` builds the client and the locks a second time; what they depend on must be there as well.
+#[test]
+fn the_simulator_builds_what_the_crates_build() {
+    let pairs =
+        [("crates/zooky-client", "crates/zooky-sim/client"), ("crates/zooky", "crates/zooky-sim/locks")];
+    for (ours, simulated) in pairs {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |directory: &str| {
+            let manifest = fs::read_to_string(root.join(directory).join("Cargo.toml")).unwrap();
+            let all = dependencies(&manifest).into_iter().filter(|(_, kind)| kind == "dependencies");
+            // One that was replaced is there by both names.
+            all.map(|(name, _)| name).filter(|name| !name.contains("sim")).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(
+            read(ours),
+            read(simulated),
+            "give {simulated}/Cargo.toml the dependencies of {ours}/Cargo.toml"
+        );
+    }
+}
+
+/// Whether they are caught is for `make mutants` to say; one that does not apply any more shows nothing.
+#[test]
+fn every_seeded_mutant_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let check = Command::new("tests/mutants/run").arg("--check").current_dir(root).output().unwrap();
+    let said = [check.stdout, check.stderr].concat();
+    assert!(
+        check.status.success(),
+        "make these break the same promise in the code as it is now:\n{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 fn import_violations(manifest: &str) -> Vec<String> {

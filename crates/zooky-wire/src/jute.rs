@@ -129,19 +129,24 @@ impl<'a> Reader<'a> {
         self.str().map(str::to_owned)
     }
 
-    /// A counted vector whose items take at least `min_bytes` each; count -1 is the null vector,
-    /// which reads as the empty one.
+    /// The count in front of a vector whose items take at least `min_bytes` each; -1 is the null vector, which
+    /// reads as the empty one.
+    pub fn count(&mut self, min_bytes: usize) -> Result<usize> {
+        let count = self.i32()?;
+        match usize::try_from(count) {
+            Ok(n) if n <= self.rest.len() / min_bytes.max(1) => Ok(n),
+            Err(_) if count == -1 => Ok(0),
+            _ => Err(DecodeError::Length { what: "vector", length: i64::from(count) }),
+        }
+    }
+
+    /// A counted vector, see [`count`](Reader::count).
     pub fn vector<T>(
         &mut self,
         min_bytes: usize,
         mut item: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let count = self.i32()?;
-        let n = match usize::try_from(count) {
-            Ok(n) if n <= self.rest.len() / min_bytes.max(1) => n,
-            Err(_) if count == -1 => 0,
-            _ => return Err(DecodeError::Length { what: "vector", length: i64::from(count) }),
-        };
+        let n = self.count(min_bytes)?;
         let mut items = Vec::with_capacity(n);
         for _ in 0..n {
             items.push(item(self)?);

@@ -1,19 +1,25 @@
 //! Carries out what `core/contender.rs` decides, on one session, and cleans up after those who leave.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zooky_client::{Acl, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
+use tracing::Instrument;
+use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
 use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::deadlock;
+use crate::delay::{LockDelay, Settled};
 use crate::guard::Guard;
 use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
+use crate::mirror::{self, Wait};
+use crate::observe;
 use crate::progress::Progress;
+use crate::revoke::{Revoke, Revoker, after};
 use crate::{Client, Error, Owner};
 
 /// Whether `path` can be a lock's, without asking a server.
@@ -47,33 +53,51 @@ pub(crate) struct Recipe {
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) allow_foreign: bool,
     pub(crate) on_wait: Option<OnWait>,
+    /// Those in the way are asked to let go, or removed.
+    pub(crate) revoke: Option<Revoke>,
+    /// A waiter is told at once when it is asked for the lock, and when it is removed by force.
+    pub(crate) revocable: bool,
+    pub(crate) on_revoked: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The tasks of this process share one contender.
     pub(crate) local: Option<Local>,
     pub(crate) progress: Option<Arc<Progress>>,
     /// Where deadlocks are looked for, if they are to be refused.
     pub(crate) deadlocks_below: Option<Arc<str>>,
+    pub(crate) delay: Option<LockDelay>,
 }
 
 /// Whom the waiter waits for at the moment; read when its time is over.
 #[derive(Default)]
-pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
+pub(crate) struct WaitingFor {
+    contender: Mutex<Option<Contender>>,
+    nobody_asks: bool,
+}
 
 impl WaitingFor {
+    /// For one who waits for ever, so that nobody will ask.
+    pub(crate) fn nobody_asks() -> WaitingFor {
+        WaitingFor { nobody_asks: true, ..WaitingFor::default() }
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.nobody_asks
+    }
+
     pub(crate) fn set(&self, contender: Contender) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
+        *self.contender.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
     pub(crate) fn is(&self, name: &str) -> bool {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.contender.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
     }
 
     pub(crate) fn peek(&self) -> Option<Contender> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.contender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.contender.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -94,9 +118,13 @@ impl Recipe {
             acl: Acl::open().into(),
             allow_foreign: false,
             on_wait: None,
+            revoke: None,
+            revocable: false,
+            on_revoked: None,
             local: None,
             progress: None,
             deadlocks_below: None,
+            delay: None,
         })
     }
 
@@ -113,14 +141,29 @@ impl Recipe {
                 Err(fault) => return Err(fault),
             };
             let entry = self.enter(session, role);
-            match deadlock::unless_stuck(self, entry.core.prefix().to_owned(), entry.wait(waiting)).await {
+            let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
+            let wait = pin!(entry.wait(waiting));
+            let granted = deadlock::unless_stuck(self, prefix, wait).await;
+            match self.settle(granted, true).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {
                     self.note(&fault);
                     tracing::warn!(path = %self.path, "the session was lost while waiting; joining again");
                 }
-                other => return other,
+                Ok(Settled::Held(guard)) => return Ok(guard),
+                Ok(_) => {
+                    tracing::warn!(path = %self.path, "the lock was lost before it was held; joining again");
+                }
+                Err(fault) => return Err(fault),
             }
+        }
+    }
+
+    /// What is granted is held once the lock-delay, if there is one, is settled.
+    async fn settle(&self, granted: Result<Guard, Error>, wait: bool) -> Result<Settled, Error> {
+        match &self.delay {
+            Some(delay) => delay.settle(self, granted?, wait).await,
+            None => granted.map(Settled::Held),
         }
     }
 
@@ -132,13 +175,26 @@ impl Recipe {
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
         let session = self.client.session().await?;
-        self.enter(session, role).try_once(report).await
+        let Some(guard) = self.enter(session, role).try_once(report).await? else { return Ok(None) };
+        Ok(match self.settle(Ok(guard), false).await? {
+            Settled::Held(guard) => Some(guard),
+            Settled::NotYet | Settled::Lost => None,
+        })
     }
 
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
         let kind = Kind::written(self.dialect, role);
-        let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
-        Entry { recipe: self, role, hold: Some(session.hold()), session, core, may_exist: false }
+        let core = Core::new(self.client.unique(), kind, session.id(), self.allow_foreign);
+        Entry {
+            recipe: self,
+            role,
+            mirror: self.client.mirrors().enter(&self.path),
+            hold: Some(session.hold()),
+            session,
+            core,
+            may_exist: false,
+            revoker: Revoker::default(),
+        }
     }
 
     /// Notes a trouble that is got over, for those who look on.
@@ -161,42 +217,85 @@ impl Recipe {
     }
 }
 
-/// 128 random bits. The operating system's source fails only where nothing works any more; then a
-/// number nobody else has on this machine must do.
-pub(crate) fn unique() -> u128 {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u128::from_be_bytes(bytes),
-        Err(_) => u128::from(std::process::id()) << 64 | zooky_client::BootInstant::now().as_nanos() as u128,
-    }
-}
-
 /// One contender on one session, from before its create until it is granted or has left. Dropped
 /// before it is granted (a timeout, a cancelled future, an error), it leaves no node behind.
 struct Entry<'a> {
     recipe: &'a Recipe,
     role: Role,
+    mirror: mirror::Use,
     session: Session,
     hold: Option<Hold>,
     core: Core,
     /// A create was sent, and the node may exist.
     may_exist: bool,
+    revoker: Revoker,
 }
 
 impl Entry<'_> {
     async fn wait(mut self, waiting: &WaitingFor) -> Result<Guard, Error> {
+        let mut woken = None;
         let mut action = self.core.start();
         loop {
             if let Some(progress) = &self.recipe.progress {
                 progress.set_created(self.core.node().is_some());
             }
             action = match action {
-                Action::Watch(child) => self.watch(&child, waiting).await?,
-                Action::Grant => return self.grant(),
+                Action::Watch(child) => {
+                    if woken.is_none() {
+                        observe::waits(self.role.mode());
+                    }
+                    let span = observe::waiting(&self.recipe.path, &child);
+                    let next = self.watch_or_revoke(&child, waiting).instrument(span).await?;
+                    woken = Some(BootInstant::now());
+                    next
+                }
+                Action::Grant => {
+                    let guard = self.grant();
+                    if let (Ok(_), Some(woken)) = (&guard, woken) {
+                        observe::handed_over(self.role.mode(), woken);
+                    }
+                    return guard;
+                }
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
+                Action::Join if self.revoker.own.was_revoked().await => return Err(self.recipe.revoked()),
                 other => self.step(other).await?,
             }
         }
+    }
+
+    /// Watches whom it waits for; asks or removes them, if it is one who revokes; and is told what happens to its
+    /// own node, if it is one who wants to be.
+    async fn watch_or_revoke(&mut self, child: &str, waiting: &WaitingFor) -> Result<Action, Error> {
+        let recipe = self.recipe;
+        let own = self.core.node().map(|node| node.name.clone()).unwrap_or_default();
+        let mut again = None;
+        if let Some(how) = recipe.revoke {
+            // Boxed: few need it, and all would carry it.
+            again = match Box::pin(self.revoker.blockers(recipe, &self.session, &own, how)).await {
+                Err(Error::Session(SessionError::ConnectionLoss { .. } | SessionError::NoNode { .. })) => {
+                    return Ok(Action::List);
+                }
+                again => again?,
+            };
+        }
+        let mut revoker = std::mem::take(&mut self.revoker);
+        let mut changed = false;
+        let action = loop {
+            if recipe.revocable && !Box::pin(revoker.own.set(recipe, &self.session, &own, changed)).await {
+                break Err(recipe.revoked());
+            }
+            tokio::select! {
+                biased;
+                event = revoker.own.changed() => match event {
+                    true => changed = true,
+                    false => break Ok(Action::List),
+                },
+                action = self.watch(child, waiting) => break action,
+                () = after(again) => break Ok(Action::List),
+            }
+        };
+        self.revoker = revoker;
+        action
     }
 
     async fn try_once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
@@ -245,28 +344,37 @@ impl Entry<'_> {
                 Ok(self.core.directory_made())
             }
             Action::LookUp => self.look_up().await,
-            _ => match self.list().await {
-                Ok(children) => Ok(self.core.listed(&children)),
-                Err(SessionError::ConnectionLoss { .. }) => Ok(Action::List),
-                // The directory is gone, and our node with it.
-                Err(SessionError::NoNode { .. }) => Ok(self.core.listed(&[])),
-                Err(fault) => Err(fault.into()),
-            },
+            _ => self.list_or_look().await,
         }
     }
 
-    /// Create and list in one flight: with the lock free, one round trip.
+    async fn list_or_look(&mut self) -> Result<Action, Error> {
+        if let Some(action) = self.look() {
+            return Ok(action);
+        }
+        match self.list().await {
+            Ok(children) => Ok(self.core.listed(&children)),
+            Err(SessionError::ConnectionLoss { .. }) => Ok(Action::List),
+            // The directory is gone, and our node with it.
+            Err(SessionError::NoNode { .. }) => Ok(self.core.listed(&[])),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Create and list in one flight: with the lock free, one round trip. With a mirror there is nothing to list.
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
         let path = format!("{}/{}", recipe.path, self.core.prefix());
-        let data = layout::data(recipe.dialect, &recipe.owner).await;
+        let data = recipe.data().await;
         self.may_exist = true;
         let flight = self.session.flight();
         let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
-        let listed = self.session.children(&recipe.path);
+        let listing = (!self.mirror.is_on(&self.session)).then(|| self.mirror.list(&self.session));
         drop(flight);
+        let joining = self.mirror.joining();
         let result = match created.await {
             Ok(created) => {
+                recipe.client.set_server_clock(created.stat.ctime_ms);
                 let name = created.path.rsplit('/').next().unwrap_or_default().to_owned();
                 Ok(OwnNode { name, czxid: created.stat.czxid })
             }
@@ -277,17 +385,27 @@ impl Entry<'_> {
                 return Err(fault.into());
             }
         };
-        match self.core.created(result) {
-            Action::List => match listed.await {
-                Ok(children) => Ok(self.core.listed(&children.names)),
+        drop(joining);
+        match (self.core.created(result), listing) {
+            (Action::List, Some(listing)) => match listing.names(&self.session).await {
+                Ok(children) => Ok(self.core.listed(&children)),
                 Err(_) => Ok(Action::List),
             },
-            other => Ok(other),
+            (Action::List, None) => Ok(self.look().unwrap_or(Action::List)),
+            (other, _) => Ok(other),
         }
     }
 
     async fn list(&self) -> Result<Vec<String>, SessionError> {
-        Ok(self.session.children(&self.recipe.path).await?.names)
+        let flight = self.session.flight();
+        let listing = self.mirror.list(&self.session);
+        drop(flight);
+        listing.names(&self.session).await
+    }
+
+    /// What the mirror says, if there is one and it has come as far as our node.
+    fn look(&self) -> Option<Action> {
+        self.mirror.look(&self.session, |mirror| self.core.mirrored(mirror)).flatten()
     }
 
     async fn look_up(&mut self) -> Result<Action, Error> {
@@ -306,18 +424,24 @@ impl Entry<'_> {
 
     /// Watches the one contender before us until it is gone or the session has reconnected.
     async fn watch(&self, child: &str, waiting: &WaitingFor) -> Result<Action, Error> {
+        match self.mirror.wait_for(&self.session, child) {
+            Wait::Ask => {}
+            Wait::Gone => return Ok(self.core.blocker_changed()),
+            Wait::Told(told) => {
+                if self.recipe.on_wait.is_some() || waiting.is_wanted() {
+                    self.tell(child, waiting).await;
+                }
+                // Its end says it; a mirror that ends, by the session's end too, ends this as well.
+                let _ = told.await;
+                return Ok(self.core.blocker_changed());
+            }
+        }
         let path = format!("{}/{child}", self.recipe.path);
         // From before the request: a reconnect after it must not go unseen.
         let mut states = self.session.watch_state();
         match self.session.get_watch(&path).await {
             Ok((data, stat, event)) => {
-                let contender = Contender::read(&self.recipe.path, child, data, stat, None);
-                if let Some(contender) = contender {
-                    if let Some(on_wait) = self.recipe.on_wait.as_ref().filter(|_| !waiting.is(child)) {
-                        on_wait(&contender);
-                    }
-                    waiting.set(contender);
-                }
+                self.tell_of(Contender::read(&self.recipe.path, child, data, stat, None), waiting);
                 tokio::pin!(event);
                 loop {
                     tokio::select! {
@@ -333,13 +457,29 @@ impl Entry<'_> {
                     }
                 }
             }
-            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
+            Err(SessionError::NoNode { .. }) => self.mirror.is_gone(child),
+            Err(SessionError::ConnectionLoss { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }
         Ok(self.core.blocker_changed())
     }
 
-    fn grant(mut self) -> Result<Guard, Error> {
+    /// Reads whom we wait for, for those who want to know.
+    async fn tell(&self, child: &str, waiting: &WaitingFor) {
+        if let Ok((data, stat)) = self.session.get(&format!("{}/{child}", self.recipe.path)).await {
+            self.tell_of(Contender::read(&self.recipe.path, child, data, stat, None), waiting);
+        }
+    }
+
+    fn tell_of(&self, contender: Option<Contender>, waiting: &WaitingFor) {
+        let Some(contender) = contender else { return };
+        if let Some(on_wait) = self.recipe.on_wait.as_ref().filter(|_| !waiting.is(&contender.name)) {
+            on_wait(&contender);
+        }
+        waiting.set(contender);
+    }
+
+    fn grant(&mut self) -> Result<Guard, Error> {
         // The clock is read once more: what the server granted to a session that is past its
         // deadline is no lock.
         if self.session.state() == State::Lost {
@@ -348,7 +488,7 @@ impl Entry<'_> {
         match (self.core.node(), self.hold.take()) {
             (Some(node), Some(hold)) => {
                 self.may_exist = false;
-                Ok(Guard::new(self.recipe, self.session.clone(), hold, node))
+                Ok(Guard::new(self.recipe, self.role, self.session.clone(), hold, node))
             }
             // Granted without a node: the core never says so. To leave is the safe thing.
             _ => Err(SessionError::SessionLost.into()),

@@ -10,6 +10,7 @@ use zooky_client::{Acl, BootInstant};
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::lock::settings;
@@ -56,6 +57,7 @@ impl AsyncLock {
     }
 
     settings!();
+    lock_delay!();
 
     /// Joins the queue in the background, each time with a contender of its own, and returns at once. It runs on the
     /// client's runtime, and may be called outside of it.

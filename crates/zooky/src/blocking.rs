@@ -16,6 +16,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod node;
+mod recipes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +26,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use zooky_client::{BootInstant, SessionConfig};
 
 use crate::{Error, FencingToken, GuardState, Owner};
+
+pub use node::Node;
+pub use recipes::{
+    AsyncLock, Candidate, Election, LeaderObserver, MultiGuard, MultiLock, PersistentGuard, PersistentLock,
+    Semaphore,
+};
 
 /// How long the last handle of a client waits, when it is dropped, for its session to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -114,6 +123,14 @@ impl Lock {
         Ok(Lock { client: client.clone(), lock: crate::Lock::new(&client.inner.client, path)? })
     }
 
+    /// Written in another dialect; see [`crate::Lock::dialect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dialect(self, dialect: crate::Dialect) -> Result<Lock, Error> {
+        Ok(Lock { lock: self.lock.dialect(dialect)?, ..self })
+    }
+
     /// With other metadata; see [`crate::Lock::with_owner`].
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> Lock {
@@ -159,6 +176,14 @@ impl RwLock {
     /// As [`crate::RwLock::new`].
     pub fn new(client: &Client, path: &str) -> Result<RwLock, Error> {
         Ok(RwLock { client: client.clone(), lock: crate::RwLock::new(&client.inner.client, path)? })
+    }
+
+    /// Written in another dialect; see [`crate::RwLock::dialect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dialect(self, dialect: crate::Dialect) -> Result<RwLock, Error> {
+        Ok(RwLock { lock: self.lock.dialect(dialect)?, ..self })
     }
 
     /// With other metadata; see [`crate::RwLock::with_owner`].
@@ -300,6 +325,59 @@ impl Guard {
         });
     }
 
+    /// Whether somebody has asked for the lock; see [`crate::Guard::is_revoked`].
+    pub fn is_revoked(&self) -> bool {
+        self.guard.is_revoked()
+    }
+
+    /// Waits up to `timeout` for somebody to ask for the lock; whether somebody did.
+    ///
+    /// # Errors
+    /// [`Error::InsideRuntime`].
+    pub fn wait_revoked(&self, timeout: Duration) -> Result<bool, Error> {
+        self.client.run(async { tokio::time::timeout(timeout, self.guard.revoked()).await.is_ok() })
+    }
+
+    /// A reader becomes a writer; see [`crate::Guard::upgrade`].
+    ///
+    /// # Errors
+    /// As there, with the guard as it was, and [`Error::InsideRuntime`].
+    pub fn upgrade(self) -> Result<Guard, Unchanged> {
+        self.change(crate::Guard::upgrade)
+    }
+
+    /// [`Guard::upgrade`], up to `timeout`; see [`crate::Guard::upgrade_timeout`].
+    ///
+    /// # Errors
+    /// As [`Guard::upgrade`].
+    pub fn upgrade_timeout(self, timeout: Duration) -> Result<Guard, Unchanged> {
+        self.change(async move |guard| guard.upgrade_timeout(timeout).await)
+    }
+
+    /// A writer becomes a reader; see [`crate::Guard::downgrade`].
+    ///
+    /// # Errors
+    /// As there, with the guard as it was, and [`Error::InsideRuntime`].
+    pub fn downgrade(self) -> Result<Guard, Unchanged> {
+        self.change(crate::Guard::downgrade)
+    }
+
+    fn change(
+        self,
+        change: impl AsyncFnOnce(crate::Guard) -> Result<crate::Guard, crate::Unchanged>,
+    ) -> Result<Guard, Unchanged> {
+        if let Err(fault) = outside_runtime() {
+            return Err(Unchanged { guard: self, fault });
+        }
+        let Guard { guard, client } = self;
+        match client.inner.client.runtime().block_on(change(guard)) {
+            Ok(guard) => Ok(Guard { guard, client }),
+            Err(crate::Unchanged { guard, fault }) => {
+                Err(Unchanged { guard: Guard { guard, client }, fault })
+            }
+        }
+    }
+
     /// Releases the lock and waits until its node is deleted.
     ///
     /// # Errors
@@ -307,4 +385,16 @@ impl Guard {
     pub fn release(self) -> Result<(), Error> {
         self.client.run(self.guard.release())?
     }
+}
+
+/// A guard that was not changed; see [`crate::Unchanged`].
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+#[must_use = "it holds the guard"]
+pub struct Unchanged {
+    /// The guard, as it was.
+    pub guard: Guard,
+    /// What stood in the way.
+    #[source]
+    pub fault: Error,
 }

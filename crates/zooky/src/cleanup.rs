@@ -84,6 +84,27 @@ pub(crate) async fn abandon(session: Session, directory: Arc<str>, prefix: Strin
     }
 }
 
+/// Removes all nodes in the directory whose names begin with this random part, for certain: what is left of a
+/// contender that was being changed, whatever became of the requests under way.
+pub(crate) async fn sweep(session: Session, directory: Arc<str>, unique: String) {
+    let mut pause = Pause::new();
+    loop {
+        match find(&session, &directory, &unique).await {
+            Ok(Some((name, _))) => {
+                remove(&session, &format!("{directory}/{name}"), false).await;
+            }
+            Ok(None) => return,
+            Err(Error::ConnectionLoss { .. }) => {}
+            Err(fault) if fault.is_final() => return,
+            Err(fault) if passes(&fault) => pause.next().await,
+            Err(fault) => {
+                tracing::error!(%directory, unique, %fault, "a contender could not be looked up; it stays until the session ends");
+                return;
+            }
+        }
+    }
+}
+
 /// Looks for the child with our unique name, after everything this session has sent before.
 pub(crate) async fn find(
     session: &Session,

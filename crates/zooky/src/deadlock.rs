@@ -16,10 +16,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// and this is one. The wait is then dropped, which removes its node.
 pub(crate) async fn unless_stuck(
     recipe: &Recipe,
-    prefix: String,
+    prefix: Option<String>,
     wait: impl Future<Output = Result<Guard, Error>>,
 ) -> Result<Guard, Error> {
-    let Some(root) = &recipe.deadlocks_below else { return wait.await };
+    let (Some(root), Some(prefix)) = (&recipe.deadlocks_below, prefix) else { return wait.await };
     let path = || recipe.path.to_string();
     if recipe.owner.id.is_none() || recipe.dialect != Written::Kazoo {
         return Err(Error::NoOwnerId { path: path() });

@@ -6,6 +6,7 @@ use zooky_client::BootInstant;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::{Guard, GuardState};
 use crate::head::Head;
 use crate::inspect::{self, Contender};
@@ -54,6 +55,7 @@ impl Election {
     }
 
     settings!();
+    lock_delay!();
 
     /// Stands under this name: the owner's [id](Owner::with_id), which [`Contender::identifier`] shows.
     #[must_use]

@@ -154,6 +154,35 @@ pub enum Error {
         /// What it holds (at most the first 64 characters).
         data: String,
     },
+    /// Somebody revoked the lock immediately while this one waited for it: its node was removed. Told to handles that are
+    /// `revocable`; others join again.
+    #[error(
+        "{path}: somebody revoked the lock immediately while it was waited for; ask again if it is still wanted"
+    )]
+    Revoked {
+        /// The lock's path.
+        path: String,
+    },
+    /// Two readers want to become the writer; each would wait for the other for ever. The one who came second is
+    /// told, and still reads.
+    #[error(
+        "{path}: another reader ({mark}) is being upgraded and waits for this one. Release this reader's guard, or \
+         do without the upgrade"
+    )]
+    UpgradeConflict {
+        /// The lock's path.
+        path: String,
+        /// What the other reader waits by.
+        mark: String,
+    },
+    /// The guard cannot be upgraded or downgraded.
+    #[error("{path}: {why}")]
+    Unchangeable {
+        /// The lock's path.
+        path: String,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// The blocking face was used on a thread that runs asynchronous tasks.
     #[error("zooky::blocking would block an asynchronous runtime's thread; use the asynchronous types there")]
     InsideRuntime,

@@ -3,15 +3,17 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tracing::{Instrument, Span};
 use zooky_client::{BootInstant, Hold, Session};
 
 use crate::acquire::Recipe;
 use crate::core::contender::OwnNode;
-use crate::core::dialect::{Mode, classify};
+use crate::core::dialect::{Mode, Role};
 use crate::foreign::{self, ForeignContender};
 use crate::handover::Seat;
+use crate::observe::{self, Holding};
 use crate::tenure::{Flag, Tenure};
-use crate::{Error, FencingToken};
+use crate::{Error, FencingToken, Owner};
 
 /// What can be said of a guard at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,20 +54,24 @@ pub(crate) struct Held {
     /// Whose turn it is among the tasks of this process, if they share the node.
     seat: Option<Seat>,
     released: Flag,
+    holding: Holding,
     /// The guard that took this one's place when it was upgraded or downgraded.
     successor: OnceLock<Arc<Held>>,
 }
 
 impl Guard {
     /// Granted by the server: a node of its own.
-    pub(crate) fn new(recipe: &Recipe, session: Session, hold: Hold, node: &OwnNode) -> Guard {
-        Guard::of(Tenure::begin(recipe, session, hold, node), 0, None)
+    pub(crate) fn new(recipe: &Recipe, role: Role, session: Session, hold: Hold, node: &OwnNode) -> Guard {
+        Guard::of(Tenure::begin(recipe, role, session, hold, node), 0, None)
     }
 
     pub(crate) fn of(tenure: Arc<Tenure>, count: u64, seat: Option<Seat>) -> Guard {
         let token = FencingToken::new(tenure.czxid, count);
         let released = Flag::default();
-        Guard { held: Arc::new(Held { tenure, token, seat, released, successor: OnceLock::new() }) }
+        let mode = tenure.role.mode();
+        let holding = Holding::begin(&tenure.recipe.path, mode, &tenure.node, token);
+        let successor = OnceLock::new();
+        Guard { held: Arc::new(Held { tenure, token, seat, released, holding, successor }) }
     }
 
     /// The lock's path.
@@ -80,7 +86,7 @@ impl Guard {
 
     /// Whether the holder is alone or shares with other readers.
     pub fn mode(&self) -> Mode {
-        classify(self.held.tenure.name()).map_or(Mode::Exclusive, |what| what.mode)
+        self.held.tenure.role.mode()
     }
 
     /// The token to fence writes with; see [`FencingToken`].
@@ -90,7 +96,7 @@ impl Guard {
 
     /// Whether the lock is held, as of now: the clock is read at each call.
     pub fn state(&self) -> GuardState {
-        self.held.tenure.state()
+        self.held.state()
     }
 
     /// Whether the lock is not lost, as of now.
@@ -101,6 +107,12 @@ impl Guard {
     /// The session that holds it.
     pub(crate) fn session(&self) -> &Session {
         &self.held.tenure.session
+    }
+
+    /// Its node has a marker of the lock-delay beside it, to be removed with it.
+    pub(crate) fn has_marker(&self, path: String) {
+        // The same each time: it is made of the node's name.
+        let _ = self.held.tenure.marker.set(path);
     }
 
     /// Until when the lock is held even if no server is ever heard of again. It moves on while the
@@ -134,14 +146,36 @@ impl Guard {
         }
     }
 
+    /// Asks the server whether the lock is still held: its node is there, and this session's. What
+    /// [`state`](Guard::state) says is known here and costs nothing.
+    ///
+    /// # Errors
+    /// The connection broke, or the server refuses to tell.
+    pub async fn has_lock(&self) -> Result<bool, Error> {
+        let tenure = &self.held.tenure;
+        if tenure.state() == GuardState::Lost {
+            return Ok(false);
+        }
+        let flight = tenure.session.flight();
+        let (synced, seen) = (tenure.session.sync(&tenure.node), tenure.session.exists(&tenure.node));
+        drop(flight);
+        synced.await?;
+        let ours = seen.await?.is_some_and(|stat| stat.ephemeral_owner == tenure.session.id());
+        Ok(ours && tenure.state() != GuardState::Lost)
+    }
+
     /// Whether somebody has asked for the lock, or taken it away by an immediate revocation (then it
-    /// is lost, too). The holder should let go when it can; nothing forces it. Who asked is in the
-    /// node's data where the dialect has room for it; [`RwLock`](crate::RwLock) and
-    /// [`Lock`](crate::Lock) tell how to ask.
+    /// is lost, too). The holder should let go when it can; nothing forces it. See
+    /// [`Lock::revoking`](crate::Lock::revoking) and [`Lock::revoke_all`](crate::Lock::revoke_all).
     ///
     /// It is seen within about 10 ms and a round trip; a local value is read here.
     pub fn is_revoked(&self) -> bool {
         self.held.tenure.revoked().is_up()
+    }
+
+    /// Who asked for the lock first, where the dialect has room for it: ours in kazoo's.
+    pub fn revoked_by(&self) -> Option<&Owner> {
+        self.held.tenure.revoked_by()
     }
 
     /// Resolves when somebody asks for the lock; at once if that has happened already. Cancel-safe.
@@ -213,18 +247,36 @@ impl Guard {
     pub async fn release(self) -> Result<(), Error> {
         let held = self.held.clone();
         let lost = || Error::Lost { path: held.tenure.recipe.path.to_string() };
-        let was_lost = held.tenure.state() == GuardState::Lost;
+        let was_lost = held.state() == GuardState::Lost;
         match held.let_go() {
-            Some(tenure) if tenure.remove().await => Ok(()),
+            Some(tenure) if tenure.remove().instrument(releasing(&tenure)).await => Ok(()),
             None if !was_lost => Ok(()),
             _ => Err(lost()),
         }
     }
 
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// The lock was acquired in this span.
+    pub(crate) fn acquired_in(&self, span: &Span) {
+        self.held.holding.follows(span);
+    }
+
     /// Takes the node out, to be looked after by somebody else.
     pub(crate) fn into_tenure(self) -> Arc<Tenure> {
         self.held.released.raise();
+        self.held.holding.cancel();
         self.held.tenure.clone()
+    }
+
+    /// This guard's place is taken by `next`.
+    pub(crate) fn succeeded_by(self, next: &Guard) {
+        // Nobody else sets it: a guard is consumed by what changes it.
+        let _ = self.held.successor.set(next.held.clone());
+        self.held.holding.cancel();
+        self.held.released.raise();
     }
 }
 
@@ -236,16 +288,38 @@ impl Drop for Guard {
     }
 }
 
+fn releasing(tenure: &Tenure) -> Span {
+    observe::releasing(&tenure.recipe.path, &tenure.node)
+}
+
 impl Held {
+    fn state(&self) -> GuardState {
+        let state = self.tenure.state();
+        if state == GuardState::Lost {
+            self.holding.lost();
+        }
+        state
+    }
+
     /// The holder lets go. The node, if it is now for the caller to remove.
     fn let_go(&self) -> Option<Arc<Tenure>> {
         if !self.released.raise() {
             return None;
         }
+        self.state();
+        self.holding.end();
         match &self.seat {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
         }
+    }
+
+    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
+        &self.tenure
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
     }
 
     async fn lost(&self) {
@@ -253,7 +327,7 @@ impl Held {
             return;
         }
         tokio::select! {
-            () = self.tenure.lost() => {}
+            () = self.tenure.lost() => self.holding.lost(),
             () = self.released.wait() => {}
         }
     }

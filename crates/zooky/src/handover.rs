@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,8 +15,10 @@ use zooky_client::BootInstant;
 use crate::acquire::{OnWait, Recipe, WaitingFor};
 use crate::core::dialect::Role;
 use crate::core::handover::{Admitted, Bound, Left, Turns};
+use crate::delay::LockDelay;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
+use crate::observe;
 use crate::tenure::Tenure;
 use crate::{Error, Owner};
 
@@ -473,6 +475,75 @@ impl Seat {
     pub(crate) fn leave(&self) -> Option<Arc<Tenure>> {
         self.group.leave(self.term)
     }
+
+    /// The holder means to change the node: nobody else may come to it. With `alone`, only if nobody else has it
+    /// now.
+    pub(crate) fn claim(&self, alone: bool) -> Result<Claim, NotClaimed> {
+        let mut inner = self.group.inner();
+        let holders = inner.turns.holders(self.term);
+        let holding = inner.holdings.get_mut(&self.term).filter(|holding| !holding.claimed);
+        let holding = holding.ok_or(NotClaimed::Claimed)?;
+        if alone && holders > 1 {
+            return Err(NotClaimed::Shared);
+        }
+        holding.claimed = true;
+        inner.turns.close(self.term);
+        let waker = inner.driver_waker();
+        drop(inner);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(Claim { group: self.group.clone(), term: self.term })
+    }
+}
+
+/// Why a node could not be claimed.
+pub(crate) enum NotClaimed {
+    /// Another holder has claimed it.
+    Claimed,
+    /// Others hold it, too.
+    Shared,
+}
+
+/// A claimed node; dropped, another holder may claim it.
+pub(crate) struct Claim {
+    group: Arc<Group>,
+    term: u64,
+}
+
+impl Claim {
+    /// Waits until the other holders have let go. Cancel-safe.
+    pub(crate) async fn alone(&self) {
+        loop {
+            let left = {
+                let inner = self.group.inner();
+                match inner.holdings.get(&self.term) {
+                    Some(holding) if inner.turns.holders(self.term) > 1 => holding.left.clone(),
+                    _ => return,
+                }
+            };
+            let left = left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.group.inner().turns.holders(self.term) > 1 {
+                left.await;
+            }
+        }
+    }
+
+    /// The node leaves the group with its holder. How many have had the lock by it.
+    pub(crate) fn take(self) -> u64 {
+        let mut inner = self.group.inner();
+        let grants = inner.turns.grants(self.term);
+        inner.turns.forget(self.term);
+        inner.holdings.remove(&self.term).map(Holding::end);
+        grants
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut inner = self.group.inner();
+        inner.holdings.get_mut(&self.term).into_iter().for_each(|holding| holding.claimed = false);
+    }
 }
 
 /// The groups of a client's handles.
@@ -544,10 +615,14 @@ impl Local {
 impl Recipe {
     /// Waits for ever: with a contender of its own, or with the one that the process's tasks share.
     pub(crate) async fn acquire(&self, role: Role, waiting: &WaitingFor) -> Result<Guard, Error> {
-        match &self.local {
-            None => self.acquire_alone(role, waiting).await,
-            Some(local) => local.group(self, role).acquire(self.on_wait.clone(), waiting).await,
-        }
+        // Pinned here: handed on by value it would take its room several times.
+        let acquire = pin!(async {
+            match &self.local {
+                None => self.acquire_alone(role, waiting).await,
+                Some(local) => local.group(self, role).acquire(self.on_wait.clone(), waiting).await,
+            }
+        });
+        observe::acquisition(&self.path, role.mode(), acquire).await
     }
 
     /// Takes the lock if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is told who, at
@@ -557,10 +632,13 @@ impl Recipe {
         role: Role,
         report: Option<&WaitingFor>,
     ) -> Result<Option<Guard>, Error> {
-        match &self.local {
-            None => self.try_alone(role, report).await,
-            Some(local) => local.group(self, role).try_acquire(report).await,
-        }
+        let attempt = pin!(async {
+            match &self.local {
+                None => self.try_alone(role, report).await,
+                Some(local) => local.group(self, role).try_acquire(report).await,
+            }
+        });
+        observe::attempt(&self.path, role.mode(), attempt).await
     }
 
     /// Whether contenders made by this recipe and the other look the same to everybody.
@@ -571,8 +649,11 @@ impl Recipe {
         };
         self.path == other.path
             && self.dialect == other.dialect
+            && (self.revoke, self.revocable) == (other.revoke, other.revocable)
+            && self.on_revoked.is_some() == other.on_revoked.is_some()
             && self.deadlocks_below == other.deadlocks_below
             && self.allow_foreign == other.allow_foreign
+            && self.delay.as_ref().map(LockDelay::time) == other.delay.as_ref().map(LockDelay::time)
             && (Arc::ptr_eq(&self.acl, &other.acl) || self.acl == other.acl)
             && (Arc::ptr_eq(&self.owner, &other.owner) || same_owner())
     }

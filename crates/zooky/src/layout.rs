@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use zooky_client::{Acl, CreateMode, Error as SessionError, Session};
+use zooky_client::{Acl, CreateMode, Error as SessionError, ErrorCode, Session};
 
 use crate::Owner;
 use crate::core::dialect::{Role, Written};
@@ -49,13 +49,15 @@ pub(crate) async fn make_directory(
     };
     match make(session, path, mode, |last| directory_data(dialect, role, last), acl).await {
         // A server of before 3.5 knows no containers.
-        Err(SessionError::Server { code, .. })
-            if mode == CreateMode::CONTAINER && code == zooky_client::ErrorCode::UNIMPLEMENTED =>
-        {
+        Err(fault) if mode == CreateMode::CONTAINER && is_unimplemented(&fault) => {
             make(session, path, CreateMode::PERSISTENT, |last| directory_data(dialect, role, last), acl).await
         }
         result => result,
     }
+}
+
+fn is_unimplemented(fault: &SessionError) -> bool {
+    matches!(fault, SessionError::Server { code: ErrorCode::UNIMPLEMENTED, .. })
 }
 
 fn directory_data(dialect: Written, role: Role, last: bool) -> &'static str {
@@ -81,6 +83,8 @@ async fn make(
     let mut last = Ok(());
     for create in creates {
         last = match create.await {
+            // The server closes the connection behind this answer: the other creates were not done.
+            Err(fault) if is_unimplemented(&fault) => return Err(fault),
             // A parent that we may not create may be there all the same: the last one decides.
             Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
             Err(fault) => Err(fault),

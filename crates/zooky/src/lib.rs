@@ -18,6 +18,7 @@
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
 //! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
+//! - A [`PersistentLock`] outlives its session and is taken back by a key.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
 //! - A [`Guard`] is held, suspect or lost, by a deadline of its own; see [`GuardState`].
@@ -32,10 +33,12 @@
 mod acquire;
 mod async_lock;
 pub mod blocking;
+mod clean;
 mod cleanup;
 mod client;
 mod core;
 mod deadlock;
+mod delay;
 mod election;
 mod error;
 mod foreign;
@@ -47,16 +50,23 @@ mod layout;
 mod limit;
 mod lock;
 mod many;
+mod mirror;
 pub mod node;
+mod observe;
 mod owner;
+mod persistent;
 mod progress;
+mod reentrant;
+mod revoke;
 mod rwlock;
 mod semaphore;
 mod tenure;
 mod token;
+mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
+pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;
@@ -69,10 +79,14 @@ pub use lock::Lock;
 pub use many::{MultiGuard, MultiLock, Part};
 pub use node::{Node, NodeState};
 pub use owner::Owner;
+pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
+pub use reentrant::{OwnerKey, ReentrantGuard, ReentrantLock};
+pub use revoke::{Revocation, Revoke, Standing};
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};
+pub use upgrade::Unchanged;
 
 /// The types of dates and decimals in a [`Value`].
 pub use {bigdecimal, jiff};

@@ -6,10 +6,12 @@ use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
-use crate::{Client, Error, Owner};
+use crate::observe;
+use crate::{Client, Error, Owner, Revocation, Revoke, Standing};
 
 /// An exclusive lock on a path, first come first served.
 ///
@@ -130,6 +132,67 @@ macro_rules! settings {
 }
 pub(crate) use settings;
 
+macro_rules! revocation {
+    () => {
+        /// Every acquisition of this handle that has to wait asks those in its way to let go, or removes them; nobody
+        /// behind it. A try revokes nobody.
+        #[must_use]
+        pub fn revoking(mut self, how: Revoke) -> Self {
+            self.recipe.revoke = Some(how);
+            self
+        }
+
+        /// Waiters of this handle hear at once when they are asked to let go ([`on_revoked`](Self::on_revoked)), and
+        /// fail with [`Error::Revoked`] when somebody revokes immediately; it costs each a read and a watch. Other
+        /// waiters are asked as soon as they are granted, and join again at the end of the queue when their node was
+        /// removed, by whatever hand. In Curator's dialect only contenders of revocable handles can be asked at all.
+        /// Guards can be asked in any case.
+        #[must_use]
+        pub fn revocable(mut self, revocable: bool) -> Self {
+            self.recipe.revocable = revocable;
+            self
+        }
+
+        /// Makes the handle [`revocable`](Self::revocable), and calls `told` when one of its waiters is asked to let go.
+        /// The wait goes on; drop its future to leave. It runs on the waiting task: be quick, do not block.
+        #[must_use]
+        pub fn on_revoked(mut self, told: impl Fn() + Send + Sync + 'static) -> Self {
+            self.recipe.revocable = true;
+            self.recipe.on_revoked = Some(std::sync::Arc::new(told));
+            self
+        }
+
+        /// Asks everybody who holds or waits to let go, or removes them all.
+        ///
+        /// Dropped, some may have been revoked and others not.
+        ///
+        /// # Errors
+        /// What the server refuses, and lost connections. Those who cannot be asked are no error: the answer names
+        /// them.
+        pub async fn revoke_all(&self, how: Revoke) -> Result<Revocation, Error> {
+            self.recipe.revoke_all(how).await
+        }
+
+        /// Removes the nodes of all contenders, and says how many. **Whoever holds the lock may be at work**: this is for
+        /// a lock that is known to be dead.
+        ///
+        /// # Errors
+        /// As [`revoke_all`](Self::revoke_all).
+        pub async fn clear(&self) -> Result<usize, Error> {
+            self.recipe.clear().await
+        }
+
+        /// Everybody who holds or waits, first come first, with mode, owner and age. Changes nothing.
+        ///
+        /// # Errors
+        /// The server refuses to show them, or the connection broke.
+        pub async fn contenders(&self) -> Result<Vec<Standing>, Error> {
+            self.recipe.standings().await
+        }
+    };
+}
+pub(crate) use revocation;
+
 impl Lock {
     /// A handle for the lock at `path`. Nothing is sent yet.
     ///
@@ -140,6 +203,8 @@ impl Lock {
     }
 
     settings!();
+    revocation!();
+    lock_delay!();
 
     /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
     /// a bound; see [`Handover`]. Off unless asked for.
@@ -159,7 +224,7 @@ impl Lock {
     /// The server refuses the requests, or the directory holds contenders that would not respect
     /// ours.
     pub async fn acquire(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Lock, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Lock, &WaitingFor::nobody_asks()).await
     }
 
     /// Takes the lock if it is free at this moment. It looks before it creates anything, so that
@@ -196,5 +261,7 @@ pub(crate) async fn within(recipe: &Recipe, role: Role, timeout: Duration) -> Re
         return result;
     }
     let (path, holder) = (recipe.path.to_string(), waiting.take().map(Box::new));
-    Err(Error::Timeout { path, waited: begun.elapsed(), holder })
+    let timeout = Error::Timeout { path, waited: begun.elapsed(), holder };
+    observe::failure(&timeout);
+    Err(timeout)
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use zooky_client::{Acl, BootInstant};
 
 use crate::acquire::{Recipe, WaitingFor};
-use crate::core::dialect::Role;
+use crate::core::dialect::{Role, Written};
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::limit::limited;
-use crate::{Client, Error, FencingToken, Owner};
+use crate::{Client, Dialect, Error, FencingToken, Owner};
 
 /// One of several locks: its path, and how it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,15 @@ impl MultiLock {
             return Err(Error::Path { path: String::new(), why });
         }
         Ok(MultiLock { locks })
+    }
+
+    /// All written in another dialect, as read/write locks; see [`crate::RwLock::dialect`].
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`]: zooky reads this dialect, but does not write it.
+    pub fn dialect(self, dialect: Dialect) -> Result<MultiLock, Error> {
+        let written = Written::of(dialect).ok_or(Error::NotWritten { dialect })?;
+        Ok(self.each(|recipe| recipe.dialect = written))
     }
 
     /// With other metadata; see [`crate::Lock::with_owner`].

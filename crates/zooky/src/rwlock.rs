@@ -6,11 +6,12 @@ use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::Role;
+use crate::delay::lock_delay;
 use crate::guard::Guard;
 use crate::handover::{Handover, Local};
 use crate::inspect::Contender;
-use crate::lock::{settings, within};
-use crate::{Client, Error, Owner};
+use crate::lock::{revocation, settings, within};
+use crate::{Client, Error, Owner, Revocation, Revoke, Standing};
 
 /// A lock that readers share and writers have alone, first come first served: a reader that comes
 /// after a waiting writer waits for it, so that writers do not starve.
@@ -49,6 +50,8 @@ impl RwLock {
     }
 
     settings!();
+    revocation!();
+    lock_delay!();
 
     /// Have the tasks of this process share one contender and hand the lock to each other locally, up to
     /// a bound, readers together; see [`Handover`]. Off unless asked for.
@@ -63,7 +66,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn read(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Reader, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Reader, &WaitingFor::nobody_asks()).await
     }
 
     /// Waits, for ever, until nobody earlier is left. Otherwise as [`crate::Lock::acquire`].
@@ -71,7 +74,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn write(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Writer, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Writer, &WaitingFor::nobody_asks()).await
     }
 
     /// A reader's guard if no writer holds or waits at this moment; as [`crate::Lock::try_acquire`].

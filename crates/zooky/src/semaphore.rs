@@ -7,7 +7,7 @@ use zooky_client::{
     Session, Stat, State, Watch,
 };
 
-use crate::acquire::{Recipe, WaitingFor, unique};
+use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Kind, Role};
@@ -227,7 +227,7 @@ enum Made {
 impl Bid<'_> {
     fn new(semaphore: &Semaphore, turn: Guard) -> Bid<'_> {
         let session = turn.session().clone();
-        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(unique()));
+        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(semaphore.recipe.client.unique()));
         Bid { semaphore, turn, session, hold, lease, may_exist: false }
     }
 
@@ -418,7 +418,13 @@ impl Bid<'_> {
             Some(hold) if self.session.state() != State::Lost => {
                 self.may_exist = false;
                 let node = OwnNode { name: self.lease.clone(), czxid: stat.czxid };
-                Ok(Made::Lease(Guard::new(&self.semaphore.recipe, self.session.clone(), hold, &node)))
+                Ok(Made::Lease(Guard::new(
+                    &self.semaphore.recipe,
+                    crate::core::dialect::Role::Lock,
+                    self.session.clone(),
+                    hold,
+                    &node,
+                )))
             }
             _ => Err(SessionError::SessionLost.into()),
         }

@@ -14,6 +14,8 @@ use std::str::FromStr;
 /// and a count that every local hand-over of the same node raises. Zxids are given out by the
 /// ZooKeeper ensemble in one order and never again, so that tokens also grow when the lock's
 /// directory is deleted and made anew, where sequence numbers would start again from zero.
+/// (A reader that was [upgraded](crate::Guard::upgrade) may have had younger readers beside it, whose tokens the
+/// resource has seen. So the writer's token begins with the last transaction before the first writer in the queue.)
 ///
 /// Three forms compare alike: the value itself, [`FencingToken::as_u128`], and the text (two
 /// 16-digit hexadecimal numbers with a dash, compared byte by byte).

@@ -147,3 +147,31 @@ fn a_program_that_ends_frees_its_lock_at_once(hosts: &str) {
     assert!(child.wait(LONG).success(), "{}", child.stderr());
     lock.try_acquire().unwrap().expect("it is free at once").release().unwrap();
 }
+
+#[test]
+fn a_node_is_followed_without_a_runtime() {
+    let server = Ours::start(TICK);
+    let client = Client::connect_with(common::config(&server.hosts())).unwrap();
+    let path = path("blocking-node");
+    let node = zooky::blocking::Node::open_with(&client, &path, |settings| settings.default(1)).unwrap();
+    let (told, heard) = std::sync::mpsc::channel();
+    let subscription = node.on_change(move |state| told.send(state.clone()).unwrap());
+    assert_eq!(heard.recv_timeout(LONG).unwrap(), node.state());
+    let known = node.state();
+    node.update(|held| (held.value.as_i64().unwrap() + 1).into()).unwrap();
+    let changed = node.wait_change(&known, LONG).unwrap().unwrap();
+    assert_eq!((changed.value(), node.value()), (Some(&2.into()), Some(2.into())));
+    assert!(node.set_if(5, node.snapshot().unwrap().stat.version - 1).is_err());
+    node.delete().unwrap();
+    while heard.recv_timeout(LONG).unwrap() != zooky::NodeState::Deleted {}
+    node.create(3).unwrap();
+    assert_eq!(node.read().unwrap().value, 3.into());
+    assert!(node.children().unwrap().is_empty());
+    drop(subscription);
+    // Nothing more comes: the wait ends by its limit.
+    let now = zooky::NodeState::Present(node.read().unwrap());
+    while node.state() != now {
+        node.wait_change(&zooky::NodeState::Deleted, LONG).unwrap();
+    }
+    assert_eq!(node.wait_change(&now, std::time::Duration::from_millis(20)).unwrap(), None);
+}

@@ -181,6 +181,7 @@ async fn a_server_that_stays_away_costs_the_lock_in_time(server: &mut dyn Single
     let one = client_with_timeout(&server.hosts(), timeout).await;
     let two = client_with_timeout(&server.hosts(), timeout).await;
     let guard = Lock::new(&one, &path).unwrap().acquire().await.unwrap();
+    let lost_session = one.current().id();
     assert_eq!(guard.session_timeout(), timeout);
     let (waiter, mut waits) = telling(Lock::new(&two, &path).unwrap());
     let old_session = two.current().id();
@@ -209,7 +210,7 @@ async fn a_server_that_stays_away_costs_the_lock_in_time(server: &mut dyn Single
     assert_eq!(next.state(), GuardState::Held);
     assert_ne!(two.current().id(), old_session);
     next.release().await.unwrap();
-    held_by_a_new_session(&one, &path).await;
+    held_by_a_new_session(&one, lost_session, &path).await;
 }
 
 /// The clock is read at each call: not lost until the deadline, lost from then on, whoever looks.
@@ -261,11 +262,10 @@ async fn lost_at_the_first_look_after_a_standstill(hosts: String) {
     assert!(late.await.is_err(), "the session is over for its requests, too");
     assert_eq!((guard.state(), session.state()), (GuardState::Lost, State::Lost));
     assert!(matches!(guard.release().await, Err(Error::Lost { .. })));
-    held_by_a_new_session(&client, lock.path()).await;
+    held_by_a_new_session(&client, session.id(), lock.path()).await;
 }
 
-async fn held_by_a_new_session(client: &Client, path: &str) {
-    let lost = client.current().id();
+async fn held_by_a_new_session(client: &Client, lost: i64, path: &str) {
     let guard = Lock::new(client, path).unwrap().acquire().await.unwrap();
     assert_ne!(client.current().id(), lost);
     assert_eq!(guard.state(), GuardState::Held);

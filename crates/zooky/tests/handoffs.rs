@@ -19,28 +19,28 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 #[ignore = "for make soak: takes a minute or two"]
 fn soak_ours_hands_over_a_hundred_thousand_times() {
     let ours = Ours::start(TICK);
-    hand_over(ours.hosts());
+    hand_over(&ours.hosts());
 }
 
 #[test]
 #[ignore = "for make soak: takes some minutes"]
 fn soak_apache_hands_over_a_hundred_thousand_times() {
     let apache = apache(TICK);
-    hand_over(apache.hosts());
+    hand_over(&apache.hosts());
 }
 
 #[test]
 #[ignore = "for make soak: takes some minutes"]
 fn soak_ensemble_hands_over_a_hundred_thousand_times() {
     let ensemble = Ensemble::start();
-    hand_over(ensemble.hosts());
+    hand_over(&ensemble.hosts());
 }
 
-fn hand_over(hosts: String) {
+fn hand_over(hosts: &str) {
     let goal = std::env::var("ZOOKY_HANDOFFS").map_or(HANDOFFS, |goal| goal.parse().unwrap());
     let begun = Instant::now();
     run(PATIENCE, async {
-        let mut contest = Contest::start(&hosts, TIMEOUT);
+        let mut contest = Contest::start(hosts, TIMEOUT);
         // In steps: none of them may take longer than waiting for anything may.
         for step in (1_000..goal).step_by(1_000).chain([goal]) {
             contest.reaches(step).await;

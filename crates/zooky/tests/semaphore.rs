@@ -129,6 +129,9 @@ async fn kazoos_and_ours_share_the_leases(hosts: String) {
             assert!(kazoo.acquire(&a, LONG / 4));
             guard
         };
+        // The others' leases are no strangers to ours.
+        assert!(tokio::time::timeout(2 * SHORT, guard.foreign()).await.is_err());
+        assert!(guard.foreign_contender().is_none());
         let holders = kazoo.lease_holders(&a);
         assert!(holders.iter().any(|holder| Owner::from_line(holder.as_bytes()).is_some()), "{holders:?}");
         let ours = semaphore.lease_holders().await.unwrap();

@@ -4,7 +4,7 @@
 use super::state::StateDir;
 use crate::exit::{self, Failure, say};
 use crate::proc;
-use rustix::process::setsid;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use rustix::stdio::dup2_stdout;
 use std::ffi::OsString;
 use std::fs::File;
@@ -52,8 +52,17 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
 /// The port is taken, the directory is not ours, the log is corrupt: the server's own words.
 pub(crate) fn start(config: Config) -> Result<(Server, StopSignals), Failure> {
     let stop = StopSignals::catch()?;
+    more_files();
     let server = Server::start(config).map_err(|error| failure(&error))?;
     Ok((server, stop))
+}
+
+/// As many open files as this process may have: each session takes one, and the usual limit is a thousand. The
+/// original's virtual machine does so, too.
+fn more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused, connections are refused later, with a warning that says why.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn failure(error: &StartError) -> Failure {

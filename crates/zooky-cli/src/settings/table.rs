@@ -255,6 +255,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         set!(c.limits.core.max_watches_per_session = count),
     ),
     limit(
+        "max-watch-bytes-per-session",
+        "BYTES",
+        "Paths of one session's watches and 128 for each; setting one more fails with -113 [default: 32m]",
+        set!(c.limits.core.max_watch_bytes_per_session = bytes),
+    ),
+    limit(
+        "max-watch-bytes",
+        "BYTES",
+        "The same of all watches; beyond, the connection with most of them is closed [default: 256m]",
+        set!(c.limits.core.max_watch_bytes = bytes),
+    ),
+    limit(
         "max-tree-bytes",
         "BYTES",
         "Paths, data and 256 for each node; a write that needs more fails with -125 [default: 1g]",
@@ -271,6 +283,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         "BYTES",
         "Answers and events waiting for one reader; beyond, it is closed [default: 64m]",
         set!(c.limits.unread_hard_bytes = size),
+    ),
+    limit(
+        "max-buffer-bytes",
+        "BYTES",
+        "Buffers of all connections; beyond, the connection with most of it is closed [default: 512m]",
+        set!(c.limits.buffer_bytes = size),
     ),
 ];
 

@@ -18,6 +18,10 @@ use crate::session::State;
 /// The least time that an attempt to connect is given.
 const LEAST_ATTEMPT: Duration = Duration::from_millis(200);
 
+/// How long a lost session is tried to be closed on a server. While there is no quorum nothing expires; who is back by
+/// then frees what it held at once, instead of leaving others to wait for another whole timeout after the election.
+const LINGER: Duration = Duration::from_secs(120);
+
 /// The session as a state machine. `R` is where answers go, `W` where events go.
 #[derive(Debug)]
 pub(crate) struct Core<R, W> {
@@ -243,6 +247,14 @@ impl<R, W: Watcher> Core<R, W> {
         }
     }
 
+    /// Somebody waits for the end of the session: for its timeout at most.
+    pub(crate) fn hurry(&mut self, now: BootInstant) {
+        let latest = now + self.timeout();
+        if let Life::Ending { until, .. } = &mut self.life {
+            *until = (*until).min(latest);
+        }
+    }
+
     /// Past the deadline the session is lost, before anything else is looked at.
     pub(crate) fn check_deadline(&mut self, now: BootInstant, out: &mut Vec<Output<R, W>>) {
         let passed = self.identity.as_ref().is_some_and(|identity| now >= identity.deadline.at());
@@ -270,6 +282,9 @@ impl<R, W: Watcher> Core<R, W> {
     /// others need not wait for its end.
     pub(super) fn lose(&mut self, now: BootInstant, error: &Error, out: &mut Vec<Output<R, W>>) {
         self.begin_end(now, error.clone(), out);
+        if let Life::Ending { until, .. } = &mut self.life {
+            *until = (*until).max(now + LINGER);
+        }
         self.fail_sent(|_| error.clone(), out);
         if matches!(self.link, Link::Up(_)) {
             if self.wire.is_empty() {

@@ -1,6 +1,6 @@
 //! Who waits for which node to change, and what must be set again on a new connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use zooky_wire::{ErrorCode, EventType, OpCode, Request};
 
@@ -67,10 +67,11 @@ impl Kind {
 /// All one-shot watches of a session, by the paths that the server knows.
 #[derive(Debug)]
 pub(super) struct Watches<W> {
-    tables: [HashMap<String, Vec<W>>; 3],
+    /// In the order of the paths: the same story is told in the same order.
+    tables: [BTreeMap<String, Vec<W>>; 3],
     /// Those who stay, by the top of what they watch. They end with the connection: what was missed could not be
     /// told.
-    trees: HashMap<String, Vec<W>>,
+    trees: BTreeMap<String, Vec<W>>,
     /// How many watchers there may be before those who are gone are looked for.
     sweep_at: usize,
     count: usize,
@@ -78,7 +79,7 @@ pub(super) struct Watches<W> {
 
 impl<W: Watcher> Watches<W> {
     pub(super) fn new() -> Self {
-        Watches { tables: Default::default(), trees: HashMap::new(), sweep_at: 64, count: 0 }
+        Watches { tables: Default::default(), trees: BTreeMap::new(), sweep_at: 64, count: 0 }
     }
 
     /// The server has set a watch.
@@ -194,7 +195,7 @@ impl<W: Watcher> Watches<W> {
 }
 
 /// Takes out those who do not wait any more; how many those were, and how many are left.
-fn prune<W: Watcher>(table: &mut HashMap<String, Vec<W>>, path: &str) -> (usize, usize) {
+fn prune<W: Watcher>(table: &mut BTreeMap<String, Vec<W>>, path: &str) -> (usize, usize) {
     let Some(watchers) = table.get_mut(path) else { return (0, 0) };
     let before = watchers.len();
     watchers.retain(|watcher| !watcher.is_gone());

@@ -70,8 +70,7 @@ impl AclTable {
             }
         };
         self.bytes += acl_bytes(acl);
-        let Self { index, entries, hashing, .. } = self;
-        index.insert(hash, id, |id| hashing.of(&entries[id as usize].acl[..]));
+        self.index.insert(hash, id);
         id
     }
 

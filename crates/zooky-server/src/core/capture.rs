@@ -8,7 +8,7 @@ use zooky_wire::{Acl, StatPersisted};
 
 use super::hash::{Hashing, Map};
 use super::image::number;
-use super::node::{AclId, Node, NodeId};
+use super::node::{AclId, Children, Node, NodeId};
 use super::tree::{ROOT, Tree};
 use super::{Core, ImageNode};
 
@@ -49,7 +49,7 @@ pub(super) struct Capture {
 struct Copy {
     path: Box<str>,
     data: Option<Box<[u8]>>,
-    children: Vec<NodeId>,
+    children: Children,
     stat: StatPersisted,
     acl: AclId,
 }

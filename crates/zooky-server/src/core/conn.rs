@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use zooky_wire::{ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response, Writer, xid};
 
+use super::ops::set_watches::SetWatches;
 use super::{ConnId, Core, Output};
 
 /// A connection that is open.
@@ -15,12 +16,14 @@ pub(super) struct Conn {
     pub(super) ids: Arc<[Id]>,
     /// The session; 0 before the handshake.
     pub(super) session: i64,
+    /// A request that takes several steps.
+    pub(super) unfinished: Option<Box<SetWatches>>,
 }
 
 impl Conn {
     pub(super) fn new(peer: IpAddr) -> Conn {
         let id = Id { scheme: "ip".into(), id: peer.to_canonical().to_string() };
-        Conn { ids: Arc::new([id]), session: 0 }
+        Conn { ids: Arc::new([id]), session: 0, unfinished: None }
     }
 
     /// One more identity.
@@ -41,7 +44,11 @@ pub(super) struct Caller {
 
 impl Core {
     /// A frame of a connection: the handshake, or a request.
-    pub(super) fn frame(&mut self, conn: ConnId, frame: &[u8], out: &mut Vec<Output>) {
+    pub(super) fn frame(&mut self, conn: ConnId, frame: &Bytes, out: &mut Vec<Output>) {
+        // Whoever does not wait for the end of the request before gets it here.
+        while self.is_unfinished(conn) {
+            self.go_on(conn, out);
+        }
         let Some(open) = self.conns.get(&conn) else { return };
         self.packets_received += 1;
         if open.session == 0 {
@@ -57,6 +64,9 @@ impl Core {
             OpCode::AUTH => self.auth(&caller, &mut body, out),
             OpCode::SASL => self.refuse(&caller, 0, ErrorCode::AUTH_FAILED, out),
             OpCode::CLOSE_SESSION => self.close_session(&caller, out),
+            OpCode::SET_WATCHES | OpCode::SET_WATCHES2 => {
+                self.set_watches(&caller, header.op, &mut body, frame, out);
+            }
             op if !is_request(op) => self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out),
             op => {
                 let result = match Request::decode_body(op, &mut body) {
@@ -107,6 +117,7 @@ impl Core {
     /// Forgets a connection and its watches.
     pub(super) fn forget_conn(&mut self, conn: ConnId) {
         let Some(gone) = self.conns.remove(&conn) else { return };
+        self.unfinished -= usize::from(gone.unfinished.is_some());
         self.data_watches.remove_conn(conn);
         self.child_watches.remove_conn(conn);
         if let Some(session) = self.sessions.get_mut(gone.session)

@@ -1,5 +1,5 @@
 //! Tables of numbers, found by what the numbers stand for. The key is kept once, where the thing
-//! itself is; the table holds four bytes for it.
+//! itself is; the table holds eight bytes for it.
 
 use std::hash::Hash;
 
@@ -29,24 +29,27 @@ impl Hashing {
 /// A map under a [`Hashing`].
 pub(super) type Map<K, V> = hashbrown::HashMap<K, V, RandomState>;
 
-/// A set of numbers, found by hash.
+/// A set of numbers, found by hash. Half of each number's hash is kept beside it: so a search seldom looks at a wrong
+/// thing, and the table grows without looking at any, which for a million of them would be a pause.
 #[derive(Debug, Default)]
-pub(super) struct IdTable(HashTable<u32>);
+pub(super) struct IdTable(HashTable<(u32, u32)>);
 
 impl IdTable {
     /// The number under `hash` for which `is_it` holds.
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.0.find(hash, |&id| is_it(id)).copied()
+        let half = half(hash);
+        self.0.find(whole(half), |&(h, id)| h == half && is_it(id)).map(|&(_, id)| id)
     }
 
-    /// Adds a number that is not in yet; `rehash` gives the hash of any number in the table.
-    pub(super) fn insert(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) {
-        self.0.insert_unique(hash, id, |&id| rehash(id));
+    /// Adds a number that is not in yet.
+    pub(super) fn insert(&mut self, hash: u64, id: u32) {
+        let half = half(hash);
+        self.0.insert_unique(whole(half), (half, id), |&(h, _)| whole(h));
     }
 
     /// Takes a number out.
     pub(super) fn remove(&mut self, hash: u64, id: u32) {
-        if let Ok(found) = self.0.find_entry(hash, |&other| other == id) {
+        if let Ok(found) = self.0.find_entry(whole(half(hash)), |&(_, other)| other == id) {
             found.remove();
         }
     }
@@ -54,4 +57,14 @@ impl IdTable {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The half that is kept.
+fn half(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// A hash for the table, which uses the lowest and the highest bits.
+fn whole(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

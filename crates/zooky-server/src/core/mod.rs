@@ -54,6 +54,10 @@ pub use replay::{ReplayError, RestoreError};
 pub use report::SessionReport;
 pub use stats::Stats;
 
+/// How many watches of connections that are gone one step clears away: more than any step sets, so that they do not
+/// pile up.
+const BURIED: usize = 2 * ops::set_watches::PORTION;
+
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
@@ -91,6 +95,12 @@ pub enum Input {
         conn: ConnId,
         /// The frame's body.
         frame: Bytes,
+    },
+    /// A connection whose request takes several steps ([`Core::is_unfinished`]) has its turn again. Harmless
+    /// otherwise; and a frame in its place finishes that request first.
+    Continue {
+        /// Which connection.
+        conn: ConnId,
     },
     /// A connection is gone. Its session lives on until its timeout. Harmless after an
     /// [`Output::Close`].
@@ -132,6 +142,8 @@ pub struct Core {
     conns: Map<ConnId, Conn>,
     data_watches: Watches,
     child_watches: Watches,
+    /// Connections with a request that takes several steps.
+    unfinished: usize,
     last_zxid: i64,
     next_session_id: i64,
     /// The time of the present step.
@@ -168,6 +180,7 @@ impl Core {
             conns: hashing.map(),
             data_watches: Watches::new(&hashing),
             child_watches: Watches::new(&hashing),
+            unfinished: 0,
             last_zxid: 0,
             next_session_id: config.first_session_id,
             now: Now::default(),
@@ -194,13 +207,25 @@ impl Core {
                 }
             }
             Input::Frame { conn, frame } => self.frame(conn, &frame, out),
+            Input::Continue { conn } => self.go_on(conn, out),
             Input::Closed { conn } => self.forget_conn(conn),
             Input::Tick => self.tick(out),
         }
+        self.shed_watches(out);
+        self.bury(BURIED);
+    }
+
+    /// Clears away a few of the watches of connections that are gone.
+    fn bury(&mut self, at_most: usize) {
+        self.data_watches.bury(at_most);
+        self.child_watches.bury(at_most);
     }
 
     /// When an [`Input::Tick`] is wanted next, in `mono_ms`; `None`: not before another input.
     pub fn next_tick(&self) -> Option<u64> {
+        if self.data_watches.has_graves() || self.child_watches.has_graves() {
+            return Some(self.now.mono_ms);
+        }
         let reap = (!self.tree.transient.is_empty()).then_some(self.next_reap_ms);
         [self.sessions.next_ms(), reap].into_iter().flatten().min()
     }

@@ -1,5 +1,7 @@
 //! A znode in memory, and how its stat looks to clients.
 
+use std::ops::Deref;
+
 use zooky_wire::{Stat, StatPersisted};
 
 /// The number of a node's place in the tree; used again after the node is gone.
@@ -52,13 +54,46 @@ pub(super) struct Node {
     pub(super) path: Box<str>,
     pub(super) data: Option<Box<[u8]>>,
     /// In no particular order; each child knows its place here (`slot`).
-    pub(super) children: Vec<NodeId>,
+    pub(super) children: Children,
     pub(super) stat: StatPersisted,
     pub(super) acl: AclId,
     pub(super) parent: NodeId,
     pub(super) slot: u32,
     /// Its place in its session's list, if it is ephemeral.
     pub(super) owner_slot: u32,
+}
+
+/// The children of a node. Most nodes have none, and then it is as small as can be.
+#[derive(Debug, Clone, Default)]
+// The vector is what is boxed: three words in each node would be a tenth of a tree of leaves.
+#[allow(clippy::box_collection)]
+pub(super) struct Children(Option<Box<Vec<NodeId>>>);
+
+impl Children {
+    pub(super) fn push(&mut self, child: NodeId) {
+        self.0.get_or_insert_default().push(child);
+    }
+
+    /// Takes the child in a slot out; the last one moves there.
+    pub(super) fn swap_remove(&mut self, slot: usize) {
+        if let Some(children) = &mut self.0 {
+            children.swap_remove(slot);
+        }
+    }
+
+    pub(super) fn swap(&mut self, a: usize, b: usize) {
+        if let Some(children) = &mut self.0 {
+            children.swap(a, b);
+        }
+    }
+}
+
+impl Deref for Children {
+    type Target = [NodeId];
+
+    fn deref(&self) -> &[NodeId] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The number of an ACL in [`super::acl::AclTable`]; 0 is the open one.

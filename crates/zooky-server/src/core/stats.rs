@@ -10,6 +10,8 @@ pub struct Stats {
     pub znodes: usize,
     /// Watches of all kinds, one for each path and connection.
     pub watches: usize,
+    /// What they take of [`super::Limits::max_watch_bytes`].
+    pub watch_bytes: u64,
     /// Sessions that are alive.
     pub sessions: usize,
     /// Ephemeral nodes.
@@ -34,6 +36,7 @@ impl Core {
         Stats {
             znodes: self.tree.len() + 1,
             watches: self.data_watches.len() + self.child_watches.len(),
+            watch_bytes: self.watch_bytes(),
             sessions: self.sessions.len(),
             ephemerals: self.tree.ephemeral_count(),
             approximate_data_size: self.tree.data_size(),

@@ -12,7 +12,7 @@ use zooky_wire::{Acl, ErrorCode, StatPersisted, parent, perms};
 use super::acl::{AclTable, OPEN};
 use super::capture::Capture;
 use super::hash::{Hashing, IdTable, Map};
-use super::node::{AclId, Lifetime, Node, NodeId, fresh_stat};
+use super::node::{AclId, Children, Lifetime, Node, NodeId, fresh_stat};
 use super::quota::Quotas;
 
 /// The root's number.
@@ -209,7 +209,7 @@ impl Tree {
         if id == ROOT {
             return Err(ErrorCode::NO_NODE);
         }
-        let mut doomed = self.node(id).children.clone();
+        let mut doomed = self.node(id).children.to_vec();
         while let Some(&below) = doomed.last() {
             if let Some(&deeper) = self.node(below).children.last() {
                 doomed.push(deeper);
@@ -304,8 +304,16 @@ impl Tree {
         parent: NodeId,
         stat: StatPersisted,
     ) -> NodeId {
-        let node =
-            Node { path: path.into(), data, children: Vec::new(), stat, acl, parent, slot: 0, owner_slot: 0 };
+        let node = Node {
+            path: path.into(),
+            data,
+            children: Children::default(),
+            stat,
+            acl,
+            parent,
+            slot: 0,
+            owner_slot: 0,
+        };
         let id = match self.free.pop() {
             Some(id) => {
                 self.nodes[id as usize] = node;
@@ -347,7 +355,7 @@ impl Tree {
             }
         }
         let hash = hashing.of(&*node.path);
-        index.insert(hash, id, |id| hashing.of(&*nodes[id as usize].path));
+        index.insert(hash, id);
     }
 
     /// Takes a node out of everything and frees its place.
@@ -355,7 +363,7 @@ impl Tree {
         let blank = Node {
             path: Box::default(),
             data: None,
-            children: Vec::new(),
+            children: Children::default(),
             stat: StatPersisted::default(),
             acl: 0,
             parent: ROOT,

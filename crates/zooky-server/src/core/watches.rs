@@ -1,5 +1,8 @@
 //! Watches: who wants to be told what of which path. They belong to connections, not to sessions:
 //! a client sets its watches again when it has reconnected.
+//!
+//! What they take is counted, because a path need not exist to be watched and so is counted nowhere else. The many
+//! watches of a connection that is gone are taken out a few at a time: nobody is to wait for that.
 
 use super::ConnId;
 use super::hash::{Hashing, IdTable, Map};
@@ -22,6 +25,16 @@ struct Watched {
     watchers: Vec<(ConnId, Mode)>,
 }
 
+/// What a watch counts besides its path, in bytes: about what its places in the tables take.
+const WATCH_BYTES: u64 = 128;
+
+/// The watches of one connection: their places, and what they count.
+#[derive(Debug)]
+struct Owned {
+    places: Map<u32, ()>,
+    bytes: u64,
+}
+
 /// The watches of one kind (data, or children).
 #[derive(Debug)]
 pub(super) struct Watches {
@@ -30,9 +43,12 @@ pub(super) struct Watches {
     places: Vec<Watched>,
     free: Vec<u32>,
     index: IdTable,
-    by_conn: Map<ConnId, Map<u32, ()>>,
+    by_conn: Map<ConnId, Owned>,
+    /// Places of connections that are gone; their watchers are still to be taken out, and are told nothing.
+    graves: Vec<(ConnId, hashbrown::hash_map::IntoKeys<u32, ()>)>,
     recursive: usize,
     count: usize,
+    bytes: u64,
 }
 
 impl Watches {
@@ -43,8 +59,10 @@ impl Watches {
             free: Vec::new(),
             index: IdTable::default(),
             by_conn: hashing.map(),
+            graves: Vec::new(),
             recursive: 0,
             count: 0,
+            bytes: 0,
         }
     }
 
@@ -53,15 +71,39 @@ impl Watches {
         self.count
     }
 
+    /// What they count: paths, and a flat amount for each.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The paths, and who watches each.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
-        let used = self.places.iter().filter(|place| !place.watchers.is_empty());
-        used.map(|place| (&*place.path, place.watchers.iter().map(|w| w.0)))
+        let alive = |place: &Watched| place.watchers.iter().any(|w| self.by_conn.contains_key(&w.0));
+        let used = self.places.iter().filter(move |place| alive(place));
+        used.map(|place| {
+            let alive = place.watchers.iter().filter(|w| self.by_conn.contains_key(&w.0));
+            (&*place.path, alive.map(|w| w.0))
+        })
     }
 
     /// How many of them are a connection's.
     pub(super) fn len_of(&self, conn: ConnId) -> usize {
-        self.by_conn.get(&conn).map_or(0, Map::len)
+        self.by_conn.get(&conn).map_or(0, |owned| owned.places.len())
+    }
+
+    /// What those of a connection count.
+    pub(super) fn bytes_of(&self, conn: ConnId) -> u64 {
+        self.by_conn.get(&conn).map_or(0, |owned| owned.bytes)
+    }
+
+    /// What another watch on a path would count.
+    pub(super) fn cost(path: &str) -> u64 {
+        path.len() as u64 + WATCH_BYTES
+    }
+
+    /// The connections that have any.
+    pub(super) fn watchers(&self) -> impl Iterator<Item = ConnId> {
+        self.by_conn.keys().copied()
     }
 
     /// Sets a watch; a connection has one at most for each path, the last mode counts.
@@ -76,8 +118,12 @@ impl Watches {
             Err(at) => {
                 watchers.insert(at, (conn, mode));
                 self.count += 1;
+                self.bytes += Self::cost(path);
                 let hashing = &self.hashing;
-                self.by_conn.entry(conn).or_insert_with(|| hashing.map()).insert(place, ());
+                let owned = || Owned { places: hashing.map(), bytes: 0 };
+                let owned = self.by_conn.entry(conn).or_insert_with(owned);
+                owned.places.insert(place, ());
+                owned.bytes += Self::cost(path);
             }
         }
         self.recursive += usize::from(mode == Mode::Recursive);
@@ -86,21 +132,38 @@ impl Watches {
     /// Removes a connection's watch on a path; says whether there was one.
     pub(super) fn remove(&mut self, path: &str, conn: ConnId) -> bool {
         let Some(place) = self.find(path) else { return false };
-        let Some(paths) = self.by_conn.get_mut(&conn) else { return false };
-        if paths.remove(&place).is_none() {
+        if !self.disown(place, conn) {
             return false;
         }
-        if paths.is_empty() {
+        if self.len_of(conn) == 0 {
             self.by_conn.remove(&conn);
         }
         self.drop_watcher(place, conn);
         true
     }
 
-    /// Removes all of a connection's watches.
+    /// Removes all of a connection's watches: they fire no more, and [`Watches::bury`] makes their places free.
     pub(super) fn remove_conn(&mut self, conn: ConnId) {
-        for place in self.by_conn.remove(&conn).into_iter().flat_map(Map::into_keys) {
-            self.drop_watcher(place, conn);
+        let Some(owned) = self.by_conn.remove(&conn) else { return };
+        self.count -= owned.places.len();
+        self.bytes -= owned.bytes;
+        self.graves.push((conn, owned.places.into_keys()));
+    }
+
+    /// Whether [`Watches::bury`] has something to do.
+    pub(super) fn has_graves(&self) -> bool {
+        !self.graves.is_empty()
+    }
+
+    /// Takes out at most so many of the watches of connections that are gone.
+    pub(super) fn bury(&mut self, at_most: usize) {
+        for _ in 0..at_most {
+            let Some((conn, places)) = self.graves.last_mut() else { return };
+            let conn = *conn;
+            match places.next() {
+                Some(place) => self.drop_watcher(place, conn),
+                None => _ = self.graves.pop(),
+            }
         }
     }
 
@@ -132,20 +195,23 @@ impl Watches {
     }
 
     fn fire_at(&mut self, place: u32, of_children: bool, told: &mut Vec<ConnId>) {
-        let Self { places, by_conn, count, .. } = self;
+        let Self { places, by_conn, count, bytes, .. } = self;
         let watched = &mut places[place as usize];
+        let cost = Self::cost(&watched.path);
         watched.watchers.retain(|&(conn, mode)| {
+            // One without an owner is only not buried yet.
+            let Some(owned) = by_conn.get_mut(&conn) else { return true };
             if !(of_children && mode == Mode::Recursive) {
                 told.push(conn);
             }
             if mode != Mode::OneShot {
                 return true;
             }
+            // A connection with a watch now and then keeps its little map.
+            owned.places.remove(&place);
+            owned.bytes -= cost;
+            *bytes -= cost;
             *count -= 1;
-            if let Some(paths) = by_conn.get_mut(&conn) {
-                paths.remove(&place);
-                // A connection with a watch now and then keeps its little map.
-            }
             false
         });
         self.free_if_empty(place);
@@ -167,16 +233,27 @@ impl Watches {
                 (self.places.len() - 1) as u32
             }
         };
-        let Self { index, hashing, places, .. } = self;
-        index.insert(hashing.of(path), place, |p| hashing.of(&*places[p as usize].path));
+        self.index.insert(self.hashing.of(path), place);
         place
+    }
+
+    /// A connection's watch at a place counts no more; whether it had one.
+    fn disown(&mut self, place: u32, conn: ConnId) -> bool {
+        let Some(owned) = self.by_conn.get_mut(&conn) else { return false };
+        if owned.places.remove(&place).is_none() {
+            return false;
+        }
+        let cost = Self::cost(&self.places[place as usize].path);
+        owned.bytes -= cost;
+        self.bytes -= cost;
+        self.count -= 1;
+        true
     }
 
     fn drop_watcher(&mut self, place: u32, conn: ConnId) {
         let watchers = &mut self.places[place as usize].watchers;
         if let Ok(at) = watchers.binary_search_by_key(&conn, |w| w.0) {
             let (_, mode) = watchers.remove(at);
-            self.count -= 1;
             self.recursive -= usize::from(mode == Mode::Recursive);
         }
         self.free_if_empty(place);
@@ -220,7 +297,7 @@ mod tests {
         assert_eq!((w.len(), w.len_of(A)), (2, 1));
         assert_eq!(fire(&mut w, "/a", false), [1, 2]);
         assert!(fire(&mut w, "/a", false).is_empty());
-        assert_eq!((w.len(), w.len_of(A), w.free.len(), w.index.len()), (0, 0, 1, 0));
+        assert_eq!((w.len(), w.len_of(A), w.free.len(), w.index.len(), w.bytes()), (0, 0, 1, 0, 0));
     }
 
     #[test]
@@ -237,6 +314,28 @@ mod tests {
         assert_eq!((w.recursive, w.len()), (0, 1));
         w.remove_conn(A);
         assert_eq!((w.len(), w.by_conn.len()), (0, 0));
+    }
+
+    #[test]
+    fn watches_of_the_dead_fire_no_more_and_are_buried_a_few_at_a_time() {
+        let mut w = Watches::new(&Hashing::new(1));
+        for i in 0..10 {
+            w.add(&format!("/a{i}"), A, Mode::OneShot);
+        }
+        w.add("/a0", B, Mode::OneShot);
+        w.add("/a1", A, Mode::Recursive);
+        assert_eq!((w.bytes(), w.bytes_of(B)), (11 * (3 + WATCH_BYTES), 3 + WATCH_BYTES));
+        w.remove_conn(A);
+        assert_eq!((w.len(), w.bytes(), w.bytes_of(A)), (1, 3 + WATCH_BYTES, 0));
+        assert_eq!(w.iter().map(|(path, conns)| (path, conns.count())).collect::<Vec<_>>(), [("/a0", 1)]);
+        assert!(fire(&mut w, "/a1", false).is_empty());
+        assert_eq!(fire(&mut w, "/a0", false), [2]);
+        w.bury(4);
+        assert!(w.has_graves() && w.index.len() > 4);
+        w.bury(20);
+        assert!(!w.has_graves());
+        assert_eq!((w.len(), w.bytes(), w.index.len(), w.recursive), (0, 0, 0, 0));
+        assert_eq!(w.free.len(), w.places.len());
     }
 
     #[test]

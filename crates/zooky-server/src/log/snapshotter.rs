@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::Waker;
@@ -24,7 +25,10 @@ const SLICE_BYTES: usize = 64 << 10;
 /// How many slices may wait for the thread.
 const SLICES: usize = 8;
 /// The thread syncs whenever it has written so much, so that the log's syncs never wait for more than this.
-const SYNC_BYTES: u64 = 1 << 20;
+const SYNC_BYTES: u64 = 256 << 10;
+/// The thread rests after each job as long as that took, so that half of the disk's time is the log's; but no longer
+/// than this.
+const REST: Duration = Duration::from_millis(50);
 
 /// When a snapshot is due, and how many are kept.
 #[derive(Debug, Clone)]
@@ -85,7 +89,9 @@ impl Snapshotter {
         let work = move || {
             let mut current = None;
             while let Ok(job) = todo.recv() {
+                let begin = Instant::now();
                 let result = work(&storage, &mut current, job);
+                let rest = begin.elapsed().min(REST);
                 if let Ok(Some(zxid)) = &result {
                     tracing::info!(path = %storage.path(&snapshot_name(*zxid)).display(), "took a snapshot");
                     if let Err(error) = purge(storage.as_ref(), kept, &invalid) {
@@ -96,6 +102,7 @@ impl Snapshotter {
                 if news.is_some_and(|news| finished.send(news).is_err()) || waker.wake().is_err() {
                     return;
                 }
+                thread::sleep(rest);
             }
         };
         let thread = thread::Builder::new()

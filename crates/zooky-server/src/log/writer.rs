@@ -14,6 +14,8 @@ pub const ROLL_BYTES_DEFAULT: u64 = 64 << 20;
 /// The least and the most that is filled with zeros at a time, in bytes.
 const ROOM_MIN: u64 = 64 << 10;
 const ROOM_MAX: u64 = 4 << 20;
+/// How much is filled at a time while nothing waits: a batch that comes meanwhile waits for this, not for all of it.
+const ROOM_STEP: u64 = 512 << 10;
 
 /// Appends batches to the log. There is one, and whoever owns it may write.
 #[derive(Debug)]
@@ -109,14 +111,14 @@ impl LogWriter {
     }
 
     /// Writes zeros ahead of the entries and syncs them, so that the syncs of small batches have no
-    /// metadata to write.
+    /// metadata to write. A bounded amount; [`LogWriter::wants_room`] tells whether that is enough.
     ///
     /// # Errors
     /// As [`LogWriter::append`].
     pub fn make_room(&mut self) -> Result<(), LogError> {
         self.guarded(|log| {
             let Some(current) = &mut log.current else { return Ok(()) };
-            let room = current.room();
+            let room = current.room().min(ROOM_STEP);
             current.fill(room).map_err(|source| LogError::Io {
                 what: "extend",
                 path: log.storage.path(&current.name),

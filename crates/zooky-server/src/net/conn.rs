@@ -73,6 +73,10 @@ pub(crate) struct Conn {
     pub(crate) held_count: usize,
     /// See `held_count`.
     pub(crate) held_bytes: usize,
+    /// The size of the request that is being served, if that takes several steps.
+    pub(crate) asked_bytes: usize,
+    /// What its buffers took when they were measured last.
+    pub(super) measured: usize,
 }
 
 impl Conn {
@@ -99,6 +103,8 @@ impl Conn {
             forgotten: false,
             held_count: 0,
             held_bytes: 0,
+            asked_bytes: 0,
+            measured: 0,
         }
     }
 
@@ -249,6 +255,11 @@ impl Conn {
             self.output = BytesMut::new();
         }
         Ok(self.output.is_empty())
+    }
+
+    /// What all of its buffers take.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity() + self.held_bytes + self.asked_bytes
     }
 
     /// Bytes that wait for the disk or for the reader.

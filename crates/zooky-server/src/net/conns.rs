@@ -22,6 +22,7 @@ pub(crate) struct Conns {
     opened: u64,
     per_address: HashMap<IpAddr, usize>,
     count: usize,
+    buffer_bytes: usize,
 }
 
 impl Conns {
@@ -35,6 +36,31 @@ impl Conns {
         let most =
             if peer.is_loopback() { limits.connections_per_loopback } else { limits.connections_per_address };
         self.count < limits.connections && self.per_address.get(&peer).is_none_or(|&n| n < most)
+    }
+
+    /// What the buffers of all connections took when they were measured last, and what has come in front of them since.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// Measures a connection's buffers.
+    pub(crate) fn measure(&mut self, key: u64) {
+        let Some(conn) = self.get(key) else { return };
+        let bytes = conn.buffer_bytes();
+        let before = std::mem::replace(&mut conn.measured, bytes);
+        self.buffer_bytes = self.buffer_bytes - before + bytes;
+    }
+
+    /// So many bytes more wait for a connection.
+    pub(crate) fn note_more(&mut self, key: u64, bytes: usize) {
+        let Some(conn) = self.get(key) else { return };
+        conn.measured += bytes;
+        self.buffer_bytes += bytes;
+    }
+
+    /// The connection with the largest buffers.
+    pub(crate) fn largest(&self) -> Option<u64> {
+        self.iter().max_by_key(|conn| conn.measured).map(|conn| conn.key)
     }
 
     /// Adds a connection, registered under its slot plus `first_token`. Returns its key.
@@ -77,6 +103,7 @@ impl Conns {
         let mut conn = self.slots[slot].take()?;
         self.free.push(slot);
         self.count -= 1;
+        self.buffer_bytes -= conn.measured;
         if let Some(n) = self.per_address.get_mut(&conn.peer) {
             *n -= 1;
             if *n == 0 {

@@ -5,30 +5,12 @@
 
 use std::fmt::Write;
 
+use super::Numbers;
 use super::four_letter::VERSION;
 use crate::config::Limits;
 
 /// A longer request is none.
 pub(crate) const HEAD_BYTES: usize = 8 << 10;
-
-/// The present numbers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Numbers {
-    pub(crate) uptime_ms: u64,
-    pub(crate) zxid: i64,
-    pub(crate) znodes: usize,
-    pub(crate) watches: usize,
-    pub(crate) sessions: usize,
-    pub(crate) ephemerals: usize,
-    pub(crate) data_bytes: u64,
-    pub(crate) tree_bytes: u64,
-    pub(crate) connections: usize,
-    pub(crate) refused: u64,
-    pub(crate) held: usize,
-    pub(crate) log_waiting_bytes: usize,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
-}
 
 /// The request's first line, once its whole head is there.
 pub(crate) fn request(input: &[u8]) -> Option<&[u8]> {
@@ -79,6 +61,10 @@ fn text(n: &Numbers, limits: &Limits) -> String {
     put("zooky_server_log_waiting_bytes", "gauge", "Bytes that wait for the log", n.log_waiting_bytes as u64);
     put("zooky_server_tree_bytes", "gauge", "What the tree takes of its limit", n.tree_bytes);
     put("zooky_server_tree_bytes_limit", "gauge", "See --max-tree-bytes", limits.core.max_tree_bytes);
+    put("zooky_server_watch_bytes", "gauge", "What watches take of their limit", n.watch_bytes);
+    put("zooky_server_watch_bytes_limit", "gauge", "See --max-watch-bytes", limits.core.max_watch_bytes);
+    put("zooky_server_buffer_bytes", "gauge", "What all buffers take of their limit", n.buffer_bytes as u64);
+    put("zooky_server_buffer_bytes_limit", "gauge", "See --max-buffer-bytes", limits.buffer_bytes as u64);
     put("zooky_server_sessions_limit", "gauge", "See --max-sessions", limits.core.max_sessions as u64);
     put("zooky_server_connections_limit", "gauge", "See --max-connections", limits.connections as u64);
     let _ = write!(

@@ -11,7 +11,7 @@ const FIRST_DOOR: usize = 1;
 /// So many doors there may be.
 pub(super) const DOORS: usize = 3;
 /// How many connections are accepted at one door in one turn.
-const ACCEPTS: usize = 256;
+const ACCEPTS: usize = 32;
 /// How long to wait when there is no room for another connection.
 const ACCEPT_AGAIN_MS: u64 = 100;
 

@@ -1,14 +1,18 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
-use super::{LINGER_MS, Run};
+use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Input};
 use crate::error::ServerError;
 use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
-/// How many frames of one connection are served in one turn.
+/// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
+/// For how long it is served then; one frame is in any case.
+const SHARE: Duration = Duration::from_micros(200);
 
 /// What to do next with a connection.
 enum Next {
@@ -50,41 +54,87 @@ impl Run {
         self.put_in_line(key);
     }
 
-    /// Serves every connection that has something, each a bounded amount.
+    /// Serves every connection that has something new, and then those with a backlog for a little while.
     pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
         for _ in 0..self.ready.len() {
-            if self.disk_is_behind() {
-                // An idle disk can take the batch at once; a busy one will tell.
-                self.syncer.sync()?;
-                self.release();
-            }
-            self.reads_held = self.disk_is_behind();
-            if self.reads_held {
+            if self.holds_reads()? {
                 return Ok(());
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            if let Some(conn) = self.conns.at(slot) {
-                conn.in_ready = false;
-                let key = conn.key;
-                self.serve_conn(key);
+            if self.serve_slot(slot) {
+                self.light_ms = self.now.mono_ms;
+            }
+        }
+        let beside = self.now.mono_ms - self.light_ms <= BESIDE_MS;
+        let limit = if beside { BACKLOG_BESIDE } else { BACKLOG };
+        let begin = Instant::now();
+        while let Some(slot) = self.backlog.pop_front() {
+            if self.holds_reads()? {
+                self.backlog.push_front(slot);
+                return Ok(());
+            }
+            self.serve_slot(slot);
+            if begin.elapsed() >= limit {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Reads once and serves the frames that are there.
+    /// Whether the disk is so far behind that nothing more is read.
+    fn holds_reads(&mut self) -> Result<bool, ServerError> {
+        if self.disk_is_behind() {
+            // An idle disk can take the batch at once; a busy one will tell.
+            self.syncer.sync()?;
+            self.release();
+        }
+        self.reads_held = self.disk_is_behind();
+        Ok(self.reads_held)
+    }
+
+    /// Serves a connection. Whether it asked something, and all of it has been served.
+    fn serve_slot(&mut self, slot: usize) -> bool {
+        let Some(conn) = self.conns.at(slot) else { return false };
+        conn.in_ready = false;
+        let (key, before) = (conn.key, self.received);
+        self.serve_conn(key);
+        self.conns.measure(key);
+        self.received > before && self.conns.get(key).is_some_and(|conn| !conn.in_ready && !conn.paused)
+    }
+
+    /// Reads once and serves the frames that are there, for its share of the time.
     fn serve_conn(&mut self, key: u64) {
+        let begin = Instant::now();
         let mut filled = false;
         let mut ended = false;
-        for _ in 0..FRAMES {
+        for served in 0..FRAMES {
+            if served > 0 && begin.elapsed() >= SHARE {
+                break;
+            }
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
+            if conn.asked_bytes > 0 {
+                // The request before takes several steps, and the next one waits for its end.
+                if conn.is_behind(&self.config.limits) {
+                    conn.paused = true;
+                    return;
+                }
+                if conn.read_closed {
+                    // What it asks for ends with the connection.
+                    return self.ended(key);
+                }
+                self.step(Input::Continue { conn: ConnId(key) });
+                self.note_unfinished(key);
+                continue;
+            }
             match next(conn, &self.config.limits) {
                 Next::Frame(frame, greeting) => {
                     self.received += 1;
                     conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
+                    conn.asked_bytes = frame.len();
                     self.step(Input::Frame { conn: ConnId(key), frame });
+                    self.note_unfinished(key);
                 }
                 Next::Word(word) => return self.answer_word(key, word),
                 Next::Scrape(request) => return self.answer_scrape(key, &request),
@@ -107,7 +157,16 @@ impl Run {
             }
         }
         // It has more, perhaps; the others come first.
-        self.put_in_line(key);
+        self.put_behind(key);
+    }
+
+    /// Notes whether the request that was just served is at its end.
+    fn note_unfinished(&mut self, key: u64) {
+        if !self.core.is_unfinished(ConnId(key))
+            && let Some(conn) = self.conns.get(key)
+        {
+            conn.asked_bytes = 0;
+        }
     }
 
     /// What TLS has brought besides bytes: something to send, or who the client is.
@@ -125,10 +184,17 @@ impl Run {
 
     fn put_in_line(&mut self, key: u64) {
         if let Some(conn) = self.conns.get(key)
-            && !conn.in_ready
+            && !std::mem::replace(&mut conn.in_ready, true)
         {
-            conn.in_ready = true;
             self.ready.push_back((key & u64::from(u32::MAX)) as usize);
+        }
+    }
+
+    fn put_behind(&mut self, key: u64) {
+        if let Some(conn) = self.conns.get(key)
+            && !std::mem::replace(&mut conn.in_ready, true)
+        {
+            self.backlog.push_back((key & u64::from(u32::MAX)) as usize);
         }
     }
 
@@ -148,24 +214,7 @@ impl Run {
     }
 
     fn answer_scrape(&mut self, key: u64, request: &[u8]) {
-        let stats = self.core.stats();
-        let numbers = metrics::Numbers {
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            zxid: self.core.last_zxid(),
-            znodes: stats.znodes,
-            watches: stats.watches,
-            sessions: stats.sessions,
-            ephemerals: stats.ephemerals,
-            data_bytes: stats.approximate_data_size,
-            tree_bytes: stats.tree_bytes,
-            connections: self.conns.len(),
-            refused: self.doors.refused,
-            held: self.held.len(),
-            log_waiting_bytes: self.syncer.waiting_bytes(),
-            received: self.received,
-            sent: self.sent,
-        };
-        let answer = metrics::answer(request, &numbers, &self.config.limits);
+        let answer = metrics::answer(request, &self.numbers(), &self.config.limits);
         self.hold(key, Some(Bytes::from(answer)));
         self.hold(key, None);
     }
@@ -217,8 +266,9 @@ impl Run {
                 Ok(_) => {
                     if conn.paused && !conn.is_behind(&self.config.limits) {
                         conn.paused = false;
-                        self.put_in_line(key);
+                        self.put_behind(key);
                     }
+                    self.conns.measure(key);
                 }
                 Err(error) => {
                     tracing::debug!(conn = key, %error, "connection lost");

@@ -68,6 +68,12 @@ impl Server {
         Ok(())
     }
 
+    /// Whether a batch is under way to the disk.
+    #[allow(dead_code)] // the simulator of client and server together asks
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.job.is_some()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.job.is_none() && self.batches.open().is_empty() && self.held.is_empty()
     }

@@ -85,6 +85,24 @@ impl ServerChild {
         self.child.wait().unwrap();
     }
 
+    /// SIGSTOP; returns when all its threads stand still.
+    pub fn stop(&self) {
+        kill_process(self.pid, Signal::STOP).unwrap();
+        let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
+        let stands = |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let threads = std::fs::read_dir(&tasks).unwrap();
+            let mut stats =
+                threads.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+            if stats.all(|stat| stands(&stat)) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "the server does not stop");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until it ends by itself; what it said, and its status.
     pub fn ended(mut self) -> (String, ExitStatus) {
         let mut said = String::new();

@@ -100,6 +100,16 @@ impl<W> Turns<W> {
         self.open
     }
 
+    /// How many have the lock in this term.
+    pub(crate) fn holders(&self, term: u64) -> u64 {
+        self.terms.get(&term).map_or(0, |term| term.holders)
+    }
+
+    /// How many have had the lock in this term.
+    pub(crate) fn grants(&self, term: u64) -> u64 {
+        self.terms.get(&term).map_or(0, |term| term.grants)
+    }
+
     /// The server has granted the lock: a new term. The caller admits somebody at once.
     pub(crate) fn begin(&mut self, now_ns: u64) -> u64 {
         self.term_ids += 1;
@@ -143,6 +153,12 @@ impl<W> Turns<W> {
         let admitted = self.admit(now_ns)?;
         let (ticket, task) = self.waiting.pop_first()?;
         Some((ticket, task, admitted))
+    }
+
+    /// The node of this term is its holder's alone from now on.
+    pub(crate) fn forget(&mut self, term: u64) {
+        self.close(term);
+        self.terms.remove(&term);
     }
 
     /// A holder lets go. The lock goes to the next in line, unless it is `worn`: lost, in doubt, or asked for.

@@ -25,7 +25,6 @@ pub(crate) fn asks(name: &str, data: &[u8]) -> bool {
 
 /// The data by which the contender `name` is asked, if its data are these now; `None` if it would not hear.
 /// `asker` is who asks, as JSON.
-#[allow(dead_code)]
 pub(crate) fn asking(name: &str, data: &[u8], asker: &[u8]) -> Option<Vec<u8>> {
     match classify(name)?.dialect {
         Dialect::Zktools => Some(ZKTOOLS.to_vec()),
@@ -41,7 +40,6 @@ pub(crate) fn asking(name: &str, data: &[u8], asker: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Who asks, as JSON, if the data tell.
-#[allow(dead_code)]
 pub(crate) fn asker(data: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(ours(data)?.get(MEMBER)?).ok()
 }

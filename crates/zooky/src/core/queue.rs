@@ -97,6 +97,16 @@ impl Queue {
         nearest
     }
 
+    /// All whom `name`, which is in the queue, has to wait for, in order.
+    pub(crate) fn blockers_of<'a>(&'a self, name: &str) -> Vec<&'a str> {
+        let Some(me) = self.places.iter().find(|place| place.name == name) else { return Vec::new() };
+        let smaller = self.places.iter().filter(|place| place.what.sequence < me.what.sequence);
+        smaller
+            .filter(|place| sees(&me.what, &place.what) != Sees::No)
+            .map(|place| place.name.as_str())
+            .collect()
+    }
+
     /// The last of those that one of ours of the kind `own`, joining now, would have to wait for.
     pub(crate) fn blocker_of_next(&self, own: Kind) -> Option<&Place> {
         let me = Classified::new(own, true, None);

@@ -74,6 +74,9 @@ fn ours_sees(later: Kind, earlier: Kind) -> bool {
     }
 }
 
+/// The leases of one semaphore are counted, and stand beside each other.
+const LEASES: (Kind, Kind) = (Kind::KazooLease, Kind::KazooLease);
+
 /// Whether two kinds are sides of one read/write lock, so that readers of it may share.
 fn shares(a: Kind, b: Kind) -> bool {
     a == b && a.mode() == Mode::Shared
@@ -115,7 +118,7 @@ pub(crate) fn danger(own: Kind, name: &str) -> Option<Danger> {
     match classify(name) {
         None if is_note(name) => None,
         None => Some(Danger::Possible),
-        Some(found) if found.ours || shares(own, found.kind) => None,
+        Some(found) if found.ours || shares(own, found.kind) || (own, found.kind) == LEASES => None,
         Some(found) => match stock_sees(found.kind, own) {
             Sees::Yes => None,
             Sees::Perhaps => Some(Danger::Possible),

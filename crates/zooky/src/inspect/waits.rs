@@ -9,6 +9,7 @@ use zooky_client::{Error as SessionError, Session};
 use super::{AT_ONCE, Contender, contenders};
 use crate::core::dialect::classify;
 use crate::core::queue::Queue;
+use crate::core::upgrade::upgrader_waits_for;
 use crate::core::waits::{Edge, Member, knots};
 use crate::{Client, Error};
 
@@ -187,7 +188,9 @@ impl Found {
         // Judged among those that are there: another may have left, and uncovered those that it waited for.
         let queue = if there.len() == queue.places().len() { queue } else { Queue::of_any(&there) };
         for place in queue.places() {
-            for blocker in queue.nearest_blockers_of(&place.name) {
+            // One who upgrades does not wait for those who queue between its two nodes: they wait for it.
+            let upgrading = upgrader_waits_for(&queue, &place.name);
+            for blocker in upgrading.unwrap_or_else(|| queue.nearest_blockers_of(&place.name)) {
                 let edge = Edge { waiter: places[&place.name], blocker: places[&blocker.name] };
                 self.edges.push(edge);
                 self.waits.push(self.wait(edge));

@@ -17,9 +17,13 @@ pub mod op {
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const GET_CHILDREN2: i32 = 12;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const REMOVE_WATCHES: i32 = 18;
+    pub const CREATE_CONTAINER: i32 = 19;
     pub const SET_WATCHES: i32 = 101;
+    pub const ADD_WATCH: i32 = 106;
 }
 
 /// Where the next connection is cut.
@@ -55,6 +59,8 @@ struct State {
     requests: Vec<i32>,
     cut: Option<Cut>,
     cuts: usize,
+    /// An operation that the server is made not to know.
+    unknown: Option<i32>,
     /// From the answer to the next request with this opcode on, the server's frames are withheld.
     withhold_at: Option<i32>,
 }
@@ -104,6 +110,11 @@ impl Proxy {
             assert!(seen.len() <= requests.len(), "{seen:?} instead of {requests:?}");
             passed.changed().await.unwrap();
         }
+    }
+
+    /// From now on the server does not know this operation: it arrives there under a number that no server knows.
+    pub fn hide_operation(&self, op: i32) {
+        self.shared.state().unknown = Some(op);
     }
 
     /// Cuts the connection once, at the next such moment.
@@ -207,9 +218,12 @@ async fn upward(
 ) -> io::Result<()> {
     let mut connected = false;
     loop {
-        let frame = read_frame(&mut from).await?;
+        let mut frame = read_frame(&mut from).await?;
         if connected && !shared.admit_request(&frame[4..], doomed) {
             return Ok(());
+        }
+        if connected && shared.state().unknown == Some(word(&frame, 8)) {
+            frame[8..12].copy_from_slice(&999_i32.to_be_bytes());
         }
         connected = true;
         to.write_all(&frame).await?;

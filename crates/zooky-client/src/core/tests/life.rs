@@ -109,12 +109,27 @@ fn an_expired_session_is_lost_and_over() {
     assert_eq!(play.core.next_at(), BootInstant::NEVER);
 }
 
+/// While there is no quorum nothing expires: who is back after it frees what it held.
 #[test]
-fn a_lost_session_that_no_server_takes_back_ends_after_its_timeout() {
+fn a_lost_session_is_tried_to_be_closed_for_two_minutes() {
     let mut play = Play::open(settings());
     play.lose_connection();
     play.pass(11_400);
     assert!(play.said("State(Lost)"));
+    play.out.clear();
+    play.pass(119_000);
+    assert!(!play.said("Over") && play.said("Connect"));
+    play.pass(1_100);
+    assert!(play.said("Over(Err"));
+}
+
+#[test]
+fn who_waits_for_the_end_of_a_lost_session_waits_for_its_timeout() {
+    let mut play = Play::open(settings());
+    play.lose_connection();
+    play.pass(11_400);
+    play.core.close(play.now, &mut play.out);
+    play.core.hurry(play.now);
     play.out.clear();
     play.pass(11_000);
     assert!(!play.said("Over") && play.said("Connect"));

@@ -18,7 +18,7 @@ mod multi;
 mod multi_read;
 mod reconfig;
 mod set_data;
-mod set_watches;
+pub(super) mod set_watches;
 mod watch;
 
 use zooky_wire::{ErrorCode, OpCode, Request, Response, Stat, Txn, TxnHeader, validate_path};
@@ -54,14 +54,6 @@ impl Core {
             Request::MultiRead(parts) => Ok(self.multi_read(caller, parts)),
             // Everything before it has been applied here: a single server is always caught up.
             Request::Sync { path } => Ok(Response::Path(path)),
-            Request::SetWatches { relative_zxid, data, exist, child } => {
-                let missed = set_watches::Missed { relative_zxid, data, exist, child, ..Default::default() };
-                self.set_watches(caller, &missed, out)
-            }
-            Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive } => {
-                let missed = set_watches::Missed { relative_zxid, data, exist, child, persistent, recursive };
-                self.set_watches(caller, &missed, out)
-            }
             Request::AddWatch { path, mode } => self.add_watch(caller, &path, mode),
             Request::RemoveWatches { path, kind } => self.remove_watches(caller, &path, kind),
             Request::CheckWatches { path, kind } => self.check_watches(caller, &path, kind),
@@ -72,6 +64,8 @@ impl Core {
             }
             // These are served elsewhere, or are nothing to be asked.
             Request::Check { .. }
+            | Request::SetWatches { .. }
+            | Request::SetWatches2 { .. }
             | Request::Ping
             | Request::Auth { .. }
             | Request::Sasl { .. }

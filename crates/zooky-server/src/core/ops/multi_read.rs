@@ -6,8 +6,9 @@ use crate::core::Core;
 use crate::core::conn::Caller;
 
 /// How much one request may read, in bytes; the parts behind that are not read. Without a bound, a frame of many small
-/// parts could ask for the same large node a hundred thousand times.
-const MAX_BYTES: usize = 4 << 20;
+/// parts could ask for the same large node a hundred thousand times; and with a larger one, clients with the usual
+/// bound on what they take in would not take the answer.
+const MAX_BYTES: usize = 1 << 20;
 
 impl Core {
     pub(super) fn multi_read(&mut self, caller: &Caller, parts: Vec<Request>) -> Response {

@@ -4,8 +4,8 @@ use zooky_wire::{ErrorCode, Response};
 
 use super::Reply;
 use crate::core::conn::Caller;
-use crate::core::watches::Mode;
-use crate::core::{ConnId, Core};
+use crate::core::watches::{Mode, Watches};
+use crate::core::{ConnId, Core, Output};
 
 /// Which watches removeWatches and checkWatches mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,31 +31,57 @@ impl Kind {
 const MAX_PATH: usize = 4096;
 
 /// Refuses to watch what is longer.
-pub(super) fn check_watchable(path: &str) -> Result<(), ErrorCode> {
+fn check_watchable(path: &str) -> Result<(), ErrorCode> {
     if path.len() > MAX_PATH { Err(ErrorCode::INVALID_CALLBACK) } else { Ok(()) }
 }
 
 impl Core {
-    /// Refuses watches over the limit: `more` of them are wanted.
-    pub(super) fn room_for_watches(&self, conn: ConnId, more: usize) -> Result<(), ErrorCode> {
+    /// Refuses watches over a limit: `more` of them are wanted on a path.
+    fn room_for_watches(&self, conn: ConnId, path: &str, more: usize) -> Result<(), ErrorCode> {
+        check_watchable(path)?;
+        let limits = &self.config.limits;
         let present = self.data_watches.len_of(conn) + self.child_watches.len_of(conn);
-        if present.saturating_add(more) > self.config.limits.max_watches_per_session {
+        let bytes = self.data_watches.bytes_of(conn) + self.child_watches.bytes_of(conn);
+        if present.saturating_add(more) > limits.max_watches_per_session
+            || bytes.saturating_add(more as u64 * Watches::cost(path)) > limits.max_watch_bytes_per_session
+        {
             return Err(ErrorCode::INVALID_CALLBACK);
         }
         Ok(())
     }
 
+    /// What all watches count.
+    pub(in crate::core) fn watch_bytes(&self) -> u64 {
+        self.data_watches.bytes() + self.child_watches.bytes()
+    }
+
+    /// While all watches together count too much, whoever has most of them is closed: who has few is not to pay.
+    pub(in crate::core) fn shed_watches(&mut self, out: &mut Vec<Output>) {
+        while self.watch_bytes() > self.config.limits.max_watch_bytes {
+            let bytes =
+                |conn: &ConnId| self.data_watches.bytes_of(*conn) + self.child_watches.bytes_of(*conn);
+            let all = self.data_watches.watchers().chain(self.child_watches.watchers());
+            let Some(most) = all.max_by_key(|conn| (bytes(conn), *conn)) else { return };
+            self.close_conn(most, out);
+        }
+    }
+
     pub(super) fn watch_data(&mut self, conn: ConnId, path: &str) -> Result<(), ErrorCode> {
-        check_watchable(path)?;
-        self.room_for_watches(conn, 1)?;
+        self.room_for_watches(conn, path, 1)?;
         self.data_watches.add(path, conn, Mode::OneShot);
         Ok(())
     }
 
     pub(super) fn watch_children(&mut self, conn: ConnId, path: &str) -> Result<(), ErrorCode> {
-        check_watchable(path)?;
-        self.room_for_watches(conn, 1)?;
+        self.room_for_watches(conn, path, 1)?;
         self.child_watches.add(path, conn, Mode::OneShot);
+        Ok(())
+    }
+
+    pub(super) fn watch_all(&mut self, conn: ConnId, path: &str, mode: Mode) -> Result<(), ErrorCode> {
+        self.room_for_watches(conn, path, 2)?;
+        self.data_watches.add(path, conn, mode);
+        self.child_watches.add(path, conn, mode);
         Ok(())
     }
 
@@ -66,10 +92,7 @@ impl Core {
             1 => Mode::Recursive,
             _ => return Err(ErrorCode::MARSHALLING),
         };
-        check_watchable(path)?;
-        self.room_for_watches(caller.conn, 2)?;
-        self.data_watches.add(path, caller.conn, mode);
-        self.child_watches.add(path, caller.conn, mode);
+        self.watch_all(caller.conn, path, mode)?;
         // The original's answer has a body: an error code of its own, 0.
         Ok(Response::Count(0))
     }

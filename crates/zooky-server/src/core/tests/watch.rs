@@ -121,3 +121,79 @@ fn watches_go_with_their_connection_and_have_a_limit() {
     b.step(Input::Closed { conn });
     assert_eq!(b.core.stats().watches, 0);
 }
+
+#[test]
+fn many_watches_are_set_a_portion_at_a_time_and_others_are_served_between() {
+    let mut b = Bench::new();
+    let (many, other) = (b.client(), b.client());
+    let exist: Vec<String> = (0..1_000).map(|i| format!("/n{i}")).collect();
+    let request = Request::SetWatches { relative_zxid: 0, data: vec![], exist: exist.clone(), child: vec![] };
+    assert!(b.send(many, &request).is_empty(), "no answer yet");
+    assert!(b.core.is_unfinished(many));
+    let set = b.core.stats().watches;
+    assert!((1..1_000).contains(&set), "{set} in the first step");
+    b.make(other, "/n0");
+    let mut steps = 1;
+    let out = loop {
+        let out = b.step(Input::Continue { conn: many });
+        steps += 1;
+        if !out.is_empty() {
+            break out;
+        }
+    };
+    assert!(matches!(gets(&out, many).last(), Some(Got::Reply(h, _)) if h.xid == xid::SET_WATCHES));
+    assert!(steps > 3 && !b.core.is_unfinished(many));
+    assert_eq!(b.core.stats().watches, 999, "all but the one that has fired");
+    // A frame that comes too early waits for the end of the request before it.
+    let (hasty, gone) = (b.client(), b.client());
+    let out = b.send(hasty, &request);
+    assert_eq!(events(&out, hasty), [ev(EventType::CREATED, "/n0")]);
+    let out = b.send(hasty, &Request::Exists { path: "/".into(), watch: false });
+    let replies: Vec<bool> = gets(&out, hasty).iter().map(|got| matches!(got, Got::Reply(..))).collect();
+    assert_eq!(replies, [true, true]);
+    // And one that is gone takes its request along.
+    b.send(gone, &request);
+    b.step(Input::Closed { conn: gone });
+    assert!(!b.core.is_unfinished(gone) && b.step(Input::Continue { conn: gone }).is_empty());
+}
+
+#[test]
+fn watches_of_the_gone_are_cleared_away_by_ticks() {
+    let mut b = Bench::new();
+    let conn = b.client();
+    let exist = (0..2_000).map(|i| format!("/n{i}")).collect();
+    b.send(conn, &Request::SetWatches { relative_zxid: 0, data: vec![], exist, child: vec![] });
+    while b.core.is_unfinished(conn) {
+        b.step(Input::Continue { conn });
+    }
+    b.step(Input::Closed { conn });
+    assert_eq!((b.core.stats().watches, b.core.stats().watch_bytes), (0, 0));
+    let mut ticks = 0;
+    while b.core.next_tick() == Some(b.now.mono_ms) {
+        b.step(Input::Tick);
+        ticks += 1;
+    }
+    assert!((2..20).contains(&ticks), "{ticks}");
+}
+
+#[test]
+fn what_watches_take_is_bounded_for_each_session_and_in_all() {
+    let mut config = config();
+    config.limits.max_watch_bytes_per_session = 10_000;
+    config.limits.max_watch_bytes = 15_000;
+    let mut b = Bench::with(config);
+    let (modest, greedy) = (b.client(), b.client());
+    let watch = |i: usize| Request::Exists { path: format!("/{i}{}", "x".repeat(990)), watch: true };
+    b.ask(modest, &watch(0)).unwrap_err();
+    let set = (0..20).filter(|&i| b.ask(greedy, &watch(i)) == Err(ErrorCode::NO_NODE)).count();
+    assert_eq!(set, 8, "the ninth would go over its own bound");
+    // A second greedy one brings all over the common bound: whoever has most is closed, the modest one stays.
+    let another = b.client();
+    let closed = (0..8).find_map(|i| {
+        let out = b.send(another, &watch(i));
+        out.iter().find_map(|o| if let Output::Close { conn } = o { Some(*conn) } else { None })
+    });
+    assert_eq!(closed, Some(greedy));
+    assert!(b.core.stats().watch_bytes <= 15_000);
+    assert!(matches!(b.ask(modest, &watch(1)), Err(ErrorCode::NO_NODE)));
+}

@@ -108,27 +108,8 @@ fn by_session(watched: &[(String, Vec<i64>)]) -> BTreeMap<i64, Vec<&str>> {
 
 /// A time since 1970 in seconds as Java writes it: `Sun Nov 22 07:30:00 UTC 2026`.
 fn date(at_s: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
-    let (days, second) = (at_s.div_euclid(86_400), at_s.rem_euclid(86_400));
-    // Years that begin in March: the leap day is their last.
-    let since_0000 = days + 719_468;
-    let era = since_0000.div_euclid(146_097);
-    let day_of_era = since_0000.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = year_of_era + era * 400 + i64::from(month >= 10);
-    format!(
-        "{} {} {day:02} {:02}:{:02}:{:02} UTC {year}",
-        DAYS[days.rem_euclid(7) as usize],
-        MONTHS[month as usize],
-        second / 3_600,
-        second / 60 % 60,
-        second % 60,
-    )
+    let at = jiff::Timestamp::from_second(at_s).unwrap_or_default();
+    at.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
 }
 
 #[cfg(test)]

@@ -1,0 +1,191 @@
+//! A good client beside twenty-four hostile ones: its p99 in quiet and under attack, alternately, and the server's
+//! memory meanwhile.
+
+use crate::failure::Failure;
+use crate::peers::wire::{Connection, create, refused};
+use crate::report::{digits, table};
+use crate::servers::{Server, ServerKind};
+use crate::stats::{Spread, percentile};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use zooky_testkit::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack, eventually, four_letter};
+use zooky_wire::{CreateMode, Request};
+
+/// What the good client's p99 may be under attack, as a multiple of its quiet one.
+const AT_MOST: f64 = 2.0;
+/// How long the attackers have to get going before anything is measured.
+const LEAD: Duration = Duration::from_secs(1);
+
+/// How long to measure.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// How often quiet and attack follow each other.
+    pub(crate) rounds: usize,
+    /// How long each lasts.
+    pub(crate) slice: Duration,
+    /// One kind of attackers alone.
+    pub(crate) only: Option<String>,
+}
+
+/// What the good client saw in one slice, in microseconds.
+#[derive(Debug, Default)]
+struct Seen {
+    writes: Vec<f64>,
+    reads: Vec<f64>,
+}
+
+/// One round.
+#[derive(Debug, Default)]
+struct Round {
+    quiet: Seen,
+    attacked: Seen,
+    /// What part of a core the attackers had.
+    share: f64,
+    /// What the server held resident at the end of each slice, in MiB.
+    quiet_mib: f64,
+    attacked_mib: f64,
+}
+
+/// Measures our server and returns the part of the report.
+pub(crate) fn measure(plan: &Plan, data: &Path, when: &str) -> Result<String, Failure> {
+    let server = Server::start(ServerKind::Ours, data)?;
+    let Server::Ours(process) = &server else { return Err(Failure::Refused("not our server".into())) };
+    let (addr, pid) = (process.addr(), process.pid());
+    let mut rounds = Vec::new();
+    work(&server.hosts(), Duration::from_secs(1))?;
+    for number in 0..plan.rounds {
+        eprintln!("hostile: round {} of {}", number + 1, plan.rounds);
+        let mut round = Round { quiet: work(&server.hosts(), plan.slice)?, ..Round::default() };
+        round.quiet_mib = resident_mib(pid)?;
+        let crowd = Crowd::start(addr, LEAD + plan.slice, plan.only.as_deref())?;
+        std::thread::sleep(LEAD);
+        round.attacked = work(&server.hosts(), plan.slice)?;
+        round.attacked_mib = resident_mib(pid)?;
+        round.share = crowd.end()?;
+        rounds.push(round);
+        // What the attack has left behind ends before the next quiet slice.
+        eventually(Duration::from_secs(60), "the attackers' sessions to end", || {
+            let mntr = four_letter(addr, "mntr").ok()?;
+            mntr.contains("zk_global_sessions\t0\n").then_some(())
+        });
+        std::thread::sleep(LEAD);
+    }
+    Ok(report(&rounds, when))
+}
+
+/// Attacks `addr`, and says what it took.
+pub(crate) fn serve_crowd(addr: SocketAddr, time: Duration, only: Option<&str>) -> String {
+    let (share, ended) = attack(addr, time, only);
+    let ended: Vec<String> = ended.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
+    format!("{share:.4} of a core; thrown out or gave up: {}\n", ended.join(", "))
+}
+
+/// The attackers' process.
+struct Crowd(Child);
+
+impl Crowd {
+    fn start(addr: SocketAddr, time: Duration, only: Option<&str>) -> Result<Crowd, Failure> {
+        let program = std::env::current_exe().map_err(Failure::io("looking for this program"))?;
+        let mut command = Command::new(program);
+        command.arg("crowd").arg(addr.to_string()).arg(time.as_millis().to_string()).args(only);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        Ok(Crowd(child.map_err(Failure::io("starting the attackers"))?))
+    }
+
+    /// Waits until it has done its time; the part of a core it took.
+    fn end(mut self) -> Result<f64, Failure> {
+        let mut said = String::new();
+        if let Some(mut stdout) = self.0.stdout.take() {
+            std::io::Read::read_to_string(&mut stdout, &mut said)?;
+        }
+        eprint!("  {said}");
+        let share = said.split(' ').next().and_then(|share| share.parse().ok());
+        share.ok_or_else(|| Failure::Unreadable(format!("the attackers said {said:?}")))
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        // Nothing can be done about one that has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The good client: makes, sees and deletes an ephemeral, one request at a time.
+fn work(hosts: &str, time: Duration) -> Result<Seen, Failure> {
+    let mut connection = Connection::open(hosts)?;
+    let path = "/good";
+    let exists = Request::Exists { path: path.into(), watch: false };
+    let delete = Request::Delete { path: path.into(), version: -1 };
+    let mut seen = Seen::default();
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        let make = create(path, CreateMode::EPHEMERAL, Bytes::from_static(b"good"));
+        for request in [&make, &exists, &delete] {
+            let asked = Instant::now();
+            connection.ask(request)?.map_err(refused)?;
+            let took_us = asked.elapsed().as_secs_f64() * 1e6;
+            if std::ptr::eq(request, &exists) { &mut seen.reads } else { &mut seen.writes }.push(took_us);
+        }
+    }
+    connection.close()?;
+    Ok(seen)
+}
+
+/// What a process holds resident.
+fn resident_mib(pid: u32) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib =
+        line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| Failure::Unreadable("no VmRSS".into()))
+}
+
+fn report(rounds: &[Round], when: &str) -> String {
+    let spread = |of: &dyn Fn(&Round) -> f64| {
+        Spread::of(&rounds.iter().map(of).collect::<Vec<_>>()).unwrap_or(Spread {
+            median: f64::NAN,
+            min: f64::NAN,
+            max: f64::NAN,
+        })
+    };
+    let at = |seen: &[f64], percent| percentile(seen, percent).unwrap_or(f64::NAN);
+    let writes: fn(&Seen) -> &Vec<f64> = |seen| &seen.writes;
+    let kinds = [("writes", writes), ("reads", |seen| &seen.reads)];
+    let mut rows = Vec::new();
+    for (name, of) in kinds {
+        let ratio = spread(&|r| at(of(&r.attacked), 99.0) / at(of(&r.quiet), 99.0));
+        let met = if ratio.median <= AT_MOST { "met" } else { "**missed**" };
+        rows.push(vec![
+            name.to_string(),
+            digits(spread(&|r| at(of(&r.quiet), 50.0))),
+            digits(spread(&|r| at(of(&r.attacked), 50.0))),
+            digits(spread(&|r| at(of(&r.quiet), 99.0))),
+            digits(spread(&|r| at(of(&r.attacked), 99.0))),
+            format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max),
+            format!("{AT_MOST:.1}, {met}"),
+        ]);
+    }
+    let heads =
+        ["good client's", "p50 quiet", "p50 attacked", "p99 quiet", "p99 attacked", "p99 ratio", "at most"];
+    let mut text = format!("# A good client beside hostile ones\n\n{when}.\n\n");
+    text += &format!(
+        "A good client makes, reads and deletes an ephemeral, one request at a time, in quiet and beside\n\
+         {HOSTILE_CLIENTS} hostile clients, alternately, in {} rounds. Those are four each of: slow ones, oversized and\n\
+         malformed packets, watch bombs, readers that do not read, floods of connections; together held to\n\
+         {HOSTILE_SHARE} of one core (they took {:.2}). Microseconds.\n",
+        rounds.len(),
+        spread(&|r| r.share).median,
+    );
+    text += &table("Its latency", &heads, &rows);
+    text += &format!(
+        "\nThe server's resident memory: {} MiB quiet, {} MiB under attack.\n",
+        digits(spread(&|r| r.quiet_mib)),
+        digits(spread(&|r| r.attacked_mib))
+    );
+    text
+}

@@ -1,0 +1,103 @@
+//! Two dozen hostile clients, in a process of their own that is held to a fifth of one core: the server's memory stays
+//! under its bounds, and a good client gets its answers. How fast it gets them is measured by `zooky-bench hostile`.
+// Helpers of a test fail it by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/client.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Raw, config, word};
+use tempfile::TempDir;
+use zooky_server::{FourLetterWords, Server};
+use zooky_testkit::{HOSTILE_CLIENTS, HOSTILE_SHARE, Talk, attack};
+use zooky_wire::{CreateMode, Request};
+
+const ADDR: &str = "ZOOKY_TEST_HOSTILE_ADDR";
+const DIR: &str = "ZOOKY_TEST_HOSTILE_DIR";
+const MIB: usize = 1 << 20;
+/// Each of the three bounds.
+const BOUND: usize = 24 * MIB;
+/// What may come on top: the log's buffers and what the allocator keeps.
+const BESIDES: usize = 32 * MIB;
+const TIME: Duration = Duration::from_secs(12);
+
+/// This very test binary again, as something else.
+fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command
+}
+
+#[test]
+fn attack_as_child() {
+    let Ok(addr) = std::env::var(ADDR) else { return };
+    let (share, ended) = attack(addr.parse().unwrap(), TIME, None);
+    println!("\nshare {share}\nended {ended:?}");
+}
+
+#[test]
+fn serve_as_child() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let mut config = config(dir.as_ref());
+    config.four_letter_words = FourLetterWords::All;
+    config.limits.buffer_bytes = BOUND;
+    config.limits.core.max_tree_bytes = BOUND as u64;
+    config.limits.core.max_watch_bytes = BOUND as u64;
+    config.limits.core.max_watch_bytes_per_session = BOUND as u64 / 2;
+    let server = Server::start(config).unwrap();
+    println!("\nserving {}", server.addr());
+    server.wait().unwrap();
+}
+
+/// The most that a process has held resident, in bytes.
+fn peak(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() << 10
+}
+
+#[test]
+fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
+    let dir = TempDir::new().unwrap();
+    let mut server = again("serve_as_child");
+    server.env(DIR, dir.path());
+    let mut server = Talk::start(server);
+    let addr: SocketAddr = server.expect_line("serving", Duration::from_secs(20)).parse().unwrap();
+    let mut good = Raw::connect(addr);
+    good.create("/good", CreateMode::PERSISTENT, b"good").unwrap();
+    let quiet = peak(server.pid());
+
+    let mut hostile = again("attack_as_child");
+    let hostile =
+        hostile.env(ADDR, addr.to_string()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let begin = std::time::Instant::now();
+    let mut answers = 0_usize;
+    while begin.elapsed() < TIME {
+        good.call(Request::SetData { path: "/good".into(), data: None, version: -1 }).unwrap();
+        let path = good.create("/e", CreateMode::EPHEMERAL, b"").unwrap();
+        good.call(Request::Delete { path, version: -1 }).unwrap();
+        answers += 3;
+    }
+    let said = hostile.wait_with_output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(answers > 0, "no answer in {TIME:?}: {said}");
+    let share: f64 = said.split("share ").nth(1).and_then(|s| s.lines().next()).unwrap().parse().unwrap();
+    assert!(share < HOSTILE_SHARE * 1.2, "{HOSTILE_CLIENTS} took {share} of a core");
+    for kind in ["oversized", "malformed", "watch bomb", "flood"] {
+        assert!(!said.contains(&format!("(\"{kind}\", 0)")), "nothing came of the {kind}: {said}");
+    }
+    let grown = peak(server.pid()) - quiet;
+    let bound = 3 * BOUND + BESIDES;
+    assert!(grown < bound, "{} MiB more than in quiet, {} MiB are the bound", grown / MIB, bound / MIB);
+    // All of it goes away again with the connections, but for the tree.
+    let stat = good.exists("/good", false).unwrap();
+    assert_eq!(stat.version as usize, answers / 3);
+    zooky_testkit::eventually(Duration::from_secs(60), "the hostile sessions' watches to be gone", || {
+        let _ = good.exists("/good", false);
+        word(addr, "wchs").starts_with("0 connections watching 0 paths").then_some(())
+    });
+}

@@ -1,0 +1,253 @@
+//! The examples of `docs/recipes.md`, run; and the test that they are the same.
+// The examples are written for a client of one's own, and lent one here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::needless_borrow)]
+
+mod common;
+
+use zooky::{Client, Error};
+
+async fn an_exclusive_lock(client: &Client) -> Result<(), Error> {
+    use zooky::{Dialect, Lock};
+
+    let my_lock = Lock::new(&client, "/ZktoolsLocks/my_lock_name")?.dialect(Dialect::Zktools)?;
+    let guard = my_lock.acquire().await?; // waits
+    println!("ours, with token {}", guard.fencing_token());
+    guard.release().await?;
+
+    {
+        let _guard = my_lock.acquire().await?;
+        // do something with the lock
+    } // released in the background
+    Ok(())
+}
+
+async fn a_lock_with_a_time_limit(client: &Client) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::Lock;
+
+    let lock = Lock::new(&client, "/locks/limited")?;
+    let held = lock.acquire().await?;
+    assert!(lock.try_acquire().await?.is_none());
+    let fault = lock.acquire_timeout(Duration::from_millis(50)).await.unwrap_err();
+    assert!(fault.is_timeout());
+    println!("{fault}"); // … was not granted within 50 ms; waiting for pid 4711 (…) on …
+    held.release().await?;
+    Ok(())
+}
+
+async fn readers_and_writers(client: &Client) -> Result<(), Error> {
+    use zooky::{Dialect, RwLock};
+
+    let dataset = RwLock::new(&client, "/ZktoolsLocks/dataset")?.dialect(Dialect::Zktools)?;
+    let reading = dataset.read().await?;
+    assert!(dataset.try_read().await?.is_some()); // shared
+    assert!(dataset.try_write().await?.is_none());
+    reading.release().await?;
+    let writing = dataset.write().await?;
+    writing.release().await?;
+    Ok(())
+}
+
+async fn taking_a_lock_back(client: &Client) -> Result<(), Error> {
+    use zooky::{Dialect, Lock, Revoke};
+
+    let lock = Lock::new(&client, "/ZktoolsLocks/wanted")?.dialect(Dialect::Zktools)?;
+    assert!(lock.revoke_all(Revoke::ask()).await?.is_empty()); // nobody there
+    let guard = lock.acquire().await?;
+    assert!(guard.has_lock().await?);
+    assert_eq!(lock.revoke_all(Revoke::ask()).await?.asked.len(), 1);
+    guard.revoked().await; // somebody asks; the holder lets go when it can
+    guard.release().await?;
+
+    let held = lock.acquire().await?;
+    let taken = lock.clone().revoking(Revoke::immediately()).acquire().await?;
+    held.lost().await;
+    assert_eq!(lock.clear().await?, 1);
+    assert!(!taken.has_lock().await?);
+    Ok(())
+}
+
+fn judging_by_names() {
+    use zooky::inspect::{has_read_lock, has_write_lock};
+
+    let unique = "0123456789abcdef0123456789abcdef";
+    let children =
+        ["-read--0000000001", "-write--0000000002", "-read--0000000003"].map(|end| format!("{unique}{end}"));
+    let [first, writer, late] = &children;
+    assert_eq!(has_read_lock(first, &children), Ok(()));
+    assert_eq!(has_write_lock(writer, &children), Err(vec![first.clone()]));
+    assert_eq!(has_read_lock(late, &children), Err(vec![writer.clone()]));
+}
+
+fn whether_there_is_a_connection(client: &Client) {
+    use zooky::session::State;
+
+    assert_eq!(client.current().state(), State::Connected);
+}
+
+async fn looking_at_locks(client: &Client) -> Result<(), Error> {
+    use zooky::{Lock, inspect};
+
+    let guard = Lock::new(&client, "/lists/fred")?.acquire().await?;
+    for lock in inspect::list(&client, "/lists").await? {
+        println!("{} {}", lock.name, if lock.is_locked() { "Locked" } else { "Free" });
+    }
+    let contenders = inspect::show(&client, "/lists/fred").await?;
+    assert_eq!(contenders[0].holding, Some(true));
+    assert_eq!(contenders[0].path, guard.path());
+    guard.release().await?;
+    Ok(())
+}
+
+async fn asking_now_deciding_later(client: &Client) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::AsyncLock;
+
+    let lock = AsyncLock::new(&client, "/Mylocks/resourceB")?;
+    let candidate = lock.enqueue();
+    candidate.on_acquired(|candidate| println!("ours, with token {:?}", candidate.fencing_token()));
+    candidate.on_released(|| println!("the node is gone"));
+
+    // Do what does not need the lock; then wait for it, but not for ever.
+    assert!(candidate.wait_timeout(Duration::from_secs(30)).await?);
+    assert!(candidate.candidate_created() && candidate.is_acquired());
+    for trouble in candidate.errors() {
+        eprintln!("on the way: {trouble}");
+    }
+    assert!(candidate.release_timeout(Duration::from_secs(30)).await?);
+    Ok(())
+}
+
+async fn a_tracked_value(client: &Client) -> Result<(), Error> {
+    use zooky::{Node, NodeState, Value};
+
+    let node = Node::open(&client, "/some/config/node").await?;
+    assert_eq!(node.value(), Some(Value::Null)); // created, without data
+    node.set(483.24).await?;
+    assert_eq!(node.value().unwrap().to_string(), "483.24"); // a decimal: no digit is lost
+    println!("set at {:?} ms", node.last_modified());
+    assert!(node.connected());
+
+    let mut changes = node.changes();
+    assert!(matches!(changes.next().await, Some(NodeState::Present(_)))); // the present value, at once
+    node.update(|held| if held.value.is_null() { 1.into() } else { 2.into() }).await?;
+    assert_eq!(changes.next().await.unwrap().value(), Some(&Value::Int(2)));
+    node.delete().await?;
+    assert_eq!(changes.next().await, Some(NodeState::Deleted));
+    Ok(())
+}
+
+async fn json(client: &Client) -> Result<(), Error> {
+    use zooky::{Node, Value};
+
+    let limits = serde_json::json!({"readers": 10, "writers": [1, 2]});
+    let node =
+        Node::builder(&client, "/some/config/limits")?.json(true).default(limits.clone()).open().await?;
+    assert_eq!(node.value().unwrap().as_json(), Some(&limits));
+    node.set("{broken").await?; // stays text
+    assert_eq!(node.value(), Some(Value::Text("{broken".into())));
+    Ok(())
+}
+
+async fn an_ephemeral_node(client: &Client) -> Result<(), Error> {
+    use zooky::{Acl, Node};
+
+    let node = Node::builder(&client, "/services/web-1")?;
+    let node = node.with_acl(Acl::open()).ephemeral().default("10.0.0.7:80").open().await?;
+    assert_eq!(node.snapshot().unwrap().stat.ephemeral_owner, client.current().id());
+    Ok(())
+}
+
+async fn children(client: &Client) -> Result<(), Error> {
+    use zooky::Node;
+
+    let node = Node::open(&client, "/some/parent").await?;
+    let _subscription = node.on_children(|names| println!("now {names:?}")); // called at once, and with each change
+    let mut changes = node.children_changes();
+    assert!(changes.next().await.unwrap().is_empty());
+    let _child = Node::open(&client, "/some/parent/child").await?;
+    assert_eq!(*changes.next().await.unwrap(), ["child"]);
+    assert_eq!(node.children().await?, ["child"]);
+    Ok(())
+}
+
+backends!(examples: ours_the_examples_run, apache_the_examples_run);
+
+async fn examples(hosts: String) {
+    let client = &common::client(&hosts).await;
+    an_exclusive_lock(client).await.unwrap();
+    a_lock_with_a_time_limit(client).await.unwrap();
+    readers_and_writers(client).await.unwrap();
+    taking_a_lock_back(client).await.unwrap();
+    judging_by_names();
+    whether_there_is_a_connection(client);
+    looking_at_locks(client).await.unwrap();
+    asking_now_deciding_later(client).await.unwrap();
+    a_tracked_value(client).await.unwrap();
+    json(client).await.unwrap();
+    an_ephemeral_node(client).await.unwrap();
+    children(client).await.unwrap();
+}
+
+/// The blocks of code in the documentation, each under its heading.
+fn blocks(text: &str) -> Vec<String> {
+    text.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Without indentation and line breaks, which formatting may change.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_examples_are_those_of_the_documentation() {
+    let here = flat(include_str!("recipes.rs"));
+    let blocks = blocks(include_str!("../../../docs/recipes.md"));
+    assert!(blocks.len() >= 9);
+    for block in blocks {
+        assert!(here.contains(&flat(&block)), "not run here:\n{block}");
+    }
+}
+
+/// Every class and function of the fourth seed document has its row.
+#[test]
+fn nothing_of_zktools_is_missing() {
+    let rows: String =
+        include_str!("../../../docs/recipes.md").lines().filter(|line| line.starts_with('|')).collect();
+    for name in [
+        "ZkLock(",
+        "ZkReadLock",
+        "ZkWriteLock",
+        "ZkAsyncLock(",
+        "_LockBase",
+        "_acquire_lock",
+        "ZkLock.acquire(",
+        "ZkLock.release()",
+        "has_read_lock",
+        "has_write_lock",
+        "candidate_created",
+        "wait_for_acquire",
+        "wait_for_release",
+        "errors",
+        "acquired",
+        "ZkNode(",
+        "default=",
+        "use_json",
+        "permission",
+        "create_mode",
+        "node.value",
+        "last_modified",
+        "children",
+        "connected",
+        "zooky list",
+        "zooky show",
+        "zooky remove",
+        "IMMEDIATE",
+        "ZkLock.revoked",
+        "revoke_all()",
+        "has_lock()",
+        "clear()",
+    ] {
+        assert!(rows.contains(name), "{name} has no row in docs/recipes.md");
+    }
+}
