@@ -23,10 +23,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn process(&self) -> Process {
-        self.process
-    }
-
     fn client(&self) -> PyResult<&zooky::Client> {
         self.process.check()?;
         self.client.as_ref().ok_or_else(|| raise_session(&SessionError::Closed))
@@ -116,10 +112,10 @@ impl Client {
         }
     }
 
-    /// A handle of the lock at `path`; `mode` is "exclusive", "read" or "write".
-    #[pyo3(signature = (path, mode, identifier = None))]
-    fn lock(&self, path: &str, mode: &str, identifier: Option<String>) -> PyResult<Lock> {
-        Lock::new(self.client()?, self.process, path, mode, identifier).map_err(raise)
+    /// A handle of the lock at `path`; `mode` is "exclusive", "read", "write" or "lease" (of so many).
+    #[pyo3(signature = (path, mode, identifier = None, max_leases = 1))]
+    fn lock(&self, path: &str, mode: &str, identifier: Option<String>, max_leases: u32) -> PyResult<Lock> {
+        Lock::new(self.client()?, self.process, path, mode, identifier, max_leases).map_err(raise)
     }
 
     /// Creates a node and returns its path; `flags` are ZooKeeper's (1 ephemeral, 2 sequential …).

@@ -83,7 +83,10 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Session(error) => raise_session(&error),
         Error::Connect(ConnectError::AuthFailed) => AuthFailedError::new_err(text),
         Error::Connect(_) => ConnectionLoss::new_err(text),
-        Error::Servers(_) | Error::Token(_) => PyValueError::new_err(text),
+        // As kazoo has it for a semaphore whose leases others count differently.
+        Error::Servers(_) | Error::Token(_) | Error::LeasesDiffer { .. } | Error::NoSemaphore { .. } => {
+            PyValueError::new_err(text)
+        }
         Error::Path { .. } => BadArgumentsError::new_err(text),
         Error::Timeout { .. } => LockTimeout::new_err(text),
         Error::Lost { .. } => LockLost::new_err(text),

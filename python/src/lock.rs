@@ -6,9 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::Notify;
 use zooky::inspect::{self, Contender};
-use zooky::{GuardState, Owner, RwLock};
+use zooky::{GuardState, Owner, RwLock, Semaphore};
 
-use crate::client::Client;
 use crate::errors::{CancelledError, raise};
 use crate::runtime::{Process, runtime, seconds, wait};
 
@@ -28,19 +27,21 @@ enum Taker {
     Exclusive(zooky::Lock),
     Read(RwLock),
     Write(RwLock),
+    Lease(Semaphore),
 }
 
 impl Taker {
-    async fn take(&self, timeout: Option<std::time::Duration>) -> Result<Option<zooky::Guard>, zooky::Error> {
-        let taken = match (self, timeout) {
+    async fn take(&self, timeout: Option<std::time::Duration>) -> Result<zooky::Guard, zooky::Error> {
+        match (self, timeout) {
             (Taker::Exclusive(lock), None) => lock.acquire().await,
             (Taker::Exclusive(lock), Some(timeout)) => lock.acquire_timeout(timeout).await,
             (Taker::Read(lock), None) => lock.read().await,
             (Taker::Read(lock), Some(timeout)) => lock.read_timeout(timeout).await,
             (Taker::Write(lock), None) => lock.write().await,
             (Taker::Write(lock), Some(timeout)) => lock.write_timeout(timeout).await,
-        };
-        taken.map(Some)
+            (Taker::Lease(semaphore), None) => semaphore.acquire().await,
+            (Taker::Lease(semaphore), Some(timeout)) => semaphore.acquire_timeout(timeout).await,
+        }
     }
 }
 
@@ -51,6 +52,7 @@ impl Lock {
         path: &str,
         mode: &str,
         identifier: Option<String>,
+        max_leases: u32,
     ) -> Result<Lock, zooky::Error> {
         let owner = match identifier {
             Some(identifier) => Owner::this_process().with_id(identifier),
@@ -59,6 +61,7 @@ impl Lock {
         let taker = match mode {
             "read" => Taker::Read(RwLock::new(client, path)?.with_owner(owner)),
             "write" => Taker::Write(RwLock::new(client, path)?.with_owner(owner)),
+            "lease" => Taker::Lease(Semaphore::new(client, path, max_leases)?.with_owner(owner)),
             _ => Taker::Exclusive(zooky::Lock::new(client, path)?.with_owner(owner)),
         };
         let (path, client) = (path.to_owned(), client.clone());
@@ -69,7 +72,7 @@ impl Lock {
         Guard {
             path: guard.path().to_owned(),
             token: guard.fencing_token(),
-            guard: Mutex::new(Some(Arc::new(guard))),
+            guard: Mutex::new(Some(guard)),
             process: self.process,
         }
     }
@@ -79,7 +82,7 @@ impl Lock {
 impl Lock {
     /// Waits for the lock, for ever or up to `timeout` seconds (0 tries once).
     #[pyo3(signature = (timeout = None))]
-    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Guard>> {
+    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Guard> {
         self.process.check()?;
         let timeout = timeout.map(seconds).transpose()?;
         let taken = wait(py, async {
@@ -90,7 +93,7 @@ impl Lock {
             }
         })?;
         match taken {
-            Some(taken) => Ok(taken.map_err(raise)?.map(|guard| self.guard(guard))),
+            Some(taken) => Ok(self.guard(taken.map_err(raise)?)),
             None => Err(CancelledError::new_err(format!("{}: cancelled by another thread", self.path))),
         }
     }
@@ -105,19 +108,24 @@ impl Lock {
         let (taker, handle) = (lock.taker.clone(), slf.clone().unbind());
         pyo3_async_runtimes::tokio::future_into_py(slf.py(), async move {
             let guard = taker.take(timeout).await.map_err(raise)?;
-            Ok(guard.map(|guard| handle.get().guard(guard)))
+            Ok(handle.get().guard(guard))
         })
     }
 
-    /// Ends every wait of this handle in other threads with CancelledError.
+    /// Ends the wait of this handle in another thread with CancelledError, also if it is about to begin.
     fn cancel(&self) {
-        self.cancel.notify_waiters();
+        self.cancel.notify_one();
     }
 
-    /// The contenders in order, as dictionaries.
+    /// The contenders in order (of a semaphore: those who have a lease), as dictionaries.
     fn contenders<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         self.process.check()?;
-        let shown = wait(py, inspect::show(&self.client, &self.path))?;
+        let shown = wait(py, async {
+            match &self.taker {
+                Taker::Lease(semaphore) => semaphore.lease_holders().await,
+                _ => inspect::show(&self.client, &self.path).await,
+            }
+        })?;
         let contenders = match shown {
             Err(zooky::Error::Session(zooky::session::Error::NoNode { .. })) => Vec::new(),
             other => other.map_err(raise)?,
@@ -153,29 +161,19 @@ pub(crate) struct Guard {
     path: String,
     token: zooky::FencingToken,
     /// `None` once released.
-    guard: Mutex<Option<Arc<zooky::Guard>>>,
+    guard: Mutex<Option<zooky::Guard>>,
     process: Process,
 }
 
 impl Guard {
-    fn present(&self) -> Option<Arc<zooky::Guard>> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Asks the guard something that does not wait; `None` once released.
+    fn ask<T>(&self, question: impl FnOnce(&zooky::Guard) -> T) -> Option<T> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(question)
     }
 
     /// Nobody else may use it from now on.
-    fn take(&self) -> Option<Arc<zooky::Guard>> {
+    fn take(&self) -> Option<zooky::Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-async fn release(guard: Arc<zooky::Guard>) -> PyResult<()> {
-    match Arc::try_unwrap(guard) {
-        Ok(guard) => guard.release().await.map_err(raise),
-        // Another thread is just asking for its state; the last of the two releases it.
-        Err(shared) => {
-            drop(shared);
-            Ok(())
-        }
     }
 }
 
@@ -203,7 +201,7 @@ impl Guard {
     #[getter]
     fn state(&self) -> PyResult<&'static str> {
         self.process.check()?;
-        Ok(match self.present().map(|guard| guard.state()) {
+        Ok(match self.ask(zooky::Guard::state) {
             Some(GuardState::Held) => "held",
             Some(GuardState::Suspect) => "suspect",
             Some(GuardState::Lost) => "lost",
@@ -216,7 +214,7 @@ impl Guard {
     fn wait_lost(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.process.check()?;
         let timeout = timeout.map(seconds).transpose()?;
-        let Some(lost) = self.present().map(|guard| guard.on_lost()) else { return Ok(false) };
+        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(false) };
         wait(py, async {
             match timeout {
                 Some(timeout) => tokio::time::timeout(timeout, lost).await.unwrap_or(false),
@@ -225,10 +223,22 @@ impl Guard {
         })
     }
 
+    /// The same for ever, to be awaited.
+    fn wait_lost_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.process.check()?;
+        let lost = self.ask(zooky::Guard::on_lost);
+        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+            Ok(match lost {
+                Some(lost) => lost.await,
+                None => false,
+            })
+        })
+    }
+
     /// Calls `callback` on a thread of its own when the lock is lost; never if it is released before.
     fn on_lost(&self, callback: Py<PyAny>) -> PyResult<()> {
         self.process.check()?;
-        let Some(lost) = self.present().map(|guard| guard.on_lost()) else { return Ok(()) };
+        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(()) };
         let runtime = runtime()?;
         runtime.spawn(async move {
             if lost.await {
@@ -242,7 +252,7 @@ impl Guard {
     fn release(&self, py: Python<'_>) -> PyResult<bool> {
         self.process.check()?;
         let Some(guard) = self.take() else { return Ok(false) };
-        wait(py, release(guard))??;
+        wait(py, guard.release())?.map_err(raise)?;
         Ok(true)
     }
 
@@ -252,7 +262,7 @@ impl Guard {
         let guard = self.take();
         pyo3_async_runtimes::tokio::future_into_py(py, async move {
             let Some(guard) = guard else { return Ok(false) };
-            release(guard).await?;
+            guard.release().await.map_err(raise)?;
             Ok(true)
         })
     }
@@ -280,10 +290,4 @@ where
             }
         });
     })
-}
-
-impl From<&Client> for Process {
-    fn from(client: &Client) -> Process {
-        client.process()
-    }
 }

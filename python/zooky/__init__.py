@@ -8,9 +8,10 @@
 True
 """
 
-from . import exceptions
+from . import aio, exceptions
 from ._zooky import __version__
-from .client import Client, ZooKeeperState, ZnodeStat
+from .aio import AsyncLock
+from .client import Client, KazooState, ZnodeStat, ZooKeeperState
 from .exceptions import (
     CancelledError,
     ForeignContenderError,
@@ -19,20 +20,24 @@ from .exceptions import (
     LockTimeout,
     ZookyError,
 )
-from .lock import FencingToken, Lock, ReadLock, WriteLock
+from .lock import Election, FencingToken, Lock, ReadLock, Semaphore, WriteLock
 from .server import Server
 from .zookeeper_lock import ZooKeeperLock
 
 __all__ = [
+    "AsyncLock",
     "CancelledError",
     "Client",
+    "Election",
     "FencingToken",
     "ForeignContenderError",
     "ForkError",
+    "KazooState",
     "Lock",
     "LockLost",
     "LockTimeout",
     "ReadLock",
+    "Semaphore",
     "Server",
     "WriteLock",
     "ZnodeStat",
@@ -40,5 +45,6 @@ __all__ = [
     "ZooKeeperState",
     "ZookyError",
     "__version__",
+    "aio",
     "exceptions",
 ]

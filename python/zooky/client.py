@@ -1,11 +1,15 @@
 """The client: a connection to ZooKeeper that outlives its sessions, shaped as kazoo's users know it."""
 
+import logging
 import threading
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import _zooky
+from . import lock as locks
+from .aio import AsyncLock
 from .exceptions import ConnectionClosedError, NodeExistsError, NoNodeError, NotEmptyError
-from .lock import Lock, ReadLock, WriteLock
+
+_log = logging.getLogger("zooky")
 
 
 class ZooKeeperState:
@@ -56,30 +60,50 @@ class Client:
 
     def __init__(
         self,
-        hosts: str = "127.0.0.1:2181",
+        hosts: Union[str, Sequence[str]] = "127.0.0.1:2181",
         timeout: float = 10.0,
-        auth_data: Sequence[Tuple[str, str]] = (),
+        client_id: None = None,
+        handler: None = None,
         default_acl: Optional[Sequence[Tuple[int, str, str]]] = None,
-        use_ssl: bool = False,
-        ca: Optional[str] = None,
-        certfile: Optional[str] = None,
-        keyfile: Optional[str] = None,
+        auth_data: Optional[Sequence[Tuple[str, str]]] = None,
+        sasl_options: None = None,
+        read_only: Optional[bool] = None,
         randomize_hosts: bool = True,
+        connection_retry: object = None,
+        command_retry: object = None,
+        logger: object = None,
+        keyfile: Optional[str] = None,
+        keyfile_password: None = None,
+        certfile: Optional[str] = None,
+        ca: Optional[str] = None,
+        use_ssl: bool = False,
+        verify_certs: bool = True,
+        check_hostname: bool = True,
     ) -> None:
-        """Settings; nothing is sent before :meth:`start`.
+        """Settings, with the names and the order that ``KazooClient`` has; nothing is sent before :meth:`start`.
 
-        :param hosts: ``host:port,host:port/chroot``.
+        :param hosts: ``host:port,host:port/chroot``, or a list of ``host:port``.
         :param timeout: the session timeout in seconds; servers move it into their limits.
         :param auth_data: identities, as ``(scheme, credentials)``: ``("digest", "user:password")``.
         :param default_acl: for nodes made by :meth:`create`; ``(permission bits, scheme, id)``.
-        :param use_ssl: connect by TLS; then ``ca`` names the file with the authorities to trust.
-        :param randomize_hosts: kazoo's; servers are always tried in an order by chance.
+        :param use_ssl: connect by TLS; then ``ca`` names the file with the authorities to trust, and ``certfile`` and
+            ``keyfile`` this client's identity if the server wants one. Names and certificates are always checked.
+        :param randomize_hosts: servers are always tried in an order by chance.
+        :param connection_retry: accepted and not needed, like ``command_retry`` and ``logger``: the session is kept,
+            and a lost one replaced, until :meth:`stop`.
+        :raises ValueError: a setting of kazoo's that zooky has not, with what to do instead.
         """
-        if use_ssl and ca is None:
-            raise ValueError("use_ssl needs ca, the PEM file with the authorities to trust")
-        self.hosts = hosts
+        _refuse(client_id is not None, "client_id", "zooky opens its own sessions")
+        _refuse(handler is not None, "handler", "zooky brings its threads along; for asyncio use client.async_lock()")
+        _refuse(sasl_options is not None, "sasl_options", "use auth_data or TLS")
+        _refuse(bool(read_only), "read_only", "a server without a quorum cannot grant locks")
+        _refuse(keyfile_password is not None, "keyfile_password", "give a key file without one")
+        _refuse(not verify_certs, "verify_certs=False", "name the authority in ca")
+        _refuse(use_ssl and not check_hostname, "check_hostname=False", "let the certificate name the server")
+        _refuse(use_ssl and ca is None, "use_ssl without ca", "name the PEM file with the authorities to trust in ca")
+        self.hosts = hosts if isinstance(hosts, str) else ",".join(hosts)
         self._timeout = timeout
-        self._auth = [tuple(one) for one in auth_data]
+        self._auth: List[Tuple[str, str]] = [(scheme, credentials) for scheme, credentials in auth_data or ()]
         self.default_acl = default_acl
         self._tls = (ca, certfile, keyfile) if use_ssl else (None, None, None)
         self._native: Optional[_zooky.Client] = None
@@ -108,7 +132,13 @@ class Client:
             native, self._native = self._native, None
         if native is not None:
             native.close()
-            self._set(ZooKeeperState.LOST)
+            if self._listeners:
+                # Listeners are never called on a thread of the application's.
+                telling = threading.Thread(target=self._set, args=(ZooKeeperState.LOST,), name="zooky-listeners")
+                telling.start()
+                telling.join()
+            else:
+                self._state = ZooKeeperState.LOST
 
     def close(self) -> None:
         """The same as :meth:`stop`."""
@@ -176,8 +206,20 @@ class Client:
 
     def _tell(self, state: str) -> None:
         for listener in list(self._listeners):
-            if listener(state) is True:
-                self.remove_listener(listener)
+            try:
+                if listener(state) is True:
+                    self.remove_listener(listener)
+            except Exception:
+                # As with kazoo: the others are told all the same.
+                _log.exception("a listener of %r failed on %s", self, state)
+
+    def _sibling(self, hosts: str) -> "Client":
+        """A client with the same settings, elsewhere in the tree."""
+        ca, certfile, keyfile = self._tls
+        return Client(
+            hosts, self._timeout, default_acl=self.default_acl, auth_data=self._auth,
+            use_ssl=ca is not None, ca=ca, certfile=certfile, keyfile=keyfile,
+        )
 
     def _running(self) -> _zooky.Client:
         native = self._native
@@ -187,20 +229,47 @@ class Client:
 
     # -- locks --------------------------------------------------------------------------------------------------
 
-    def Lock(self, path: str, identifier: Optional[str] = None) -> Lock:
+    def Lock(
+        self, path: str, identifier: Optional[str] = None, extra_lock_patterns: Sequence[str] = ()
+    ) -> locks.Lock:
         """An exclusive lock; see :class:`zooky.Lock`."""
-        return Lock(self, path, identifier)
+        return locks.Lock(self, path, identifier, extra_lock_patterns)
 
-    def WriteLock(self, path: str, identifier: Optional[str] = None) -> WriteLock:
+    def WriteLock(
+        self, path: str, identifier: Optional[str] = None, extra_lock_patterns: Sequence[str] = ()
+    ) -> locks.WriteLock:
         """The exclusive side of a read/write lock; see :class:`zooky.WriteLock`."""
-        return WriteLock(self, path, identifier)
+        return locks.WriteLock(self, path, identifier, extra_lock_patterns)
 
-    def ReadLock(self, path: str, identifier: Optional[str] = None) -> ReadLock:
+    def ReadLock(
+        self, path: str, identifier: Optional[str] = None, extra_lock_patterns: Sequence[str] = ()
+    ) -> locks.ReadLock:
         """The shared side of a read/write lock; see :class:`zooky.ReadLock`."""
-        return ReadLock(self, path, identifier)
+        return locks.ReadLock(self, path, identifier, extra_lock_patterns)
 
-    def _lock(self, path: str, mode: str, identifier: Optional[str]) -> _zooky.Lock:
-        return self._running().lock(path, mode, identifier)
+    def Semaphore(self, path: str, identifier: Optional[str] = None, max_leases: int = 1) -> locks.Semaphore:
+        """So many leases; see :class:`zooky.Semaphore`."""
+        return locks.Semaphore(self, path, identifier, max_leases)
+
+    def Election(self, path: str, identifier: Optional[str] = None) -> locks.Election:
+        """A candidate for leadership; see :class:`zooky.Election`."""
+        return locks.Election(self, path, identifier)
+
+    def async_lock(self, path: str, identifier: Optional[str] = None) -> AsyncLock:
+        """An exclusive lock for asyncio; see :class:`zooky.aio.AsyncLock`."""
+        return AsyncLock(self, path, "exclusive", identifier)
+
+    def async_write_lock(self, path: str, identifier: Optional[str] = None) -> AsyncLock:
+        """The exclusive side of a read/write lock for asyncio."""
+        return AsyncLock(self, path, "write", identifier)
+
+    def async_read_lock(self, path: str, identifier: Optional[str] = None) -> AsyncLock:
+        """The shared side of a read/write lock for asyncio."""
+        return AsyncLock(self, path, "read", identifier)
+
+    def async_semaphore(self, path: str, identifier: Optional[str] = None, max_leases: int = 1) -> AsyncLock:
+        """A lease of a semaphore for asyncio."""
+        return AsyncLock(self, path, "lease", identifier, max_leases)
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
@@ -216,19 +285,25 @@ class Client:
         """Creates a znode and returns its path."""
         acl = self.default_acl if acl is None else acl
         flags = (1 if ephemeral else 0) | (2 if sequence else 0)
-        acl = None if acl is None else [tuple(entry) for entry in acl]
+        entries = None if acl is None else [(perms, scheme, id) for perms, scheme, id in acl]
         try:
-            return self._running().create(path, value, flags, acl)
+            return self._running().create(path, value, flags, entries)
         except NoNodeError:
             if not makepath:
                 raise
         self.ensure_path(path.rpartition("/")[0])
-        return self._running().create(path, value, flags, acl)
+        return self._running().create(path, value, flags, entries)
 
     def ensure_path(self, path: str) -> bool:
         """Creates a znode and its parents where they are missing."""
-        if path in ("", "/") or self.exists(path) is not None:
+        path = path or "/"
+        if self.exists(path) is not None:
             return True
+        if path == "/":
+            # The chroot itself, which may be several levels below what is there.
+            hosts, _, chroot = self.hosts.partition("/")
+            with self._sibling(hosts) as above:
+                return above.ensure_path("/" + chroot)
         self.ensure_path(path.rpartition("/")[0])
         try:
             self.create(path)
@@ -279,3 +354,8 @@ class Client:
         """Waits until what others have written can be read here."""
         self._running().sync(path)
         return path
+
+
+def _refuse(given: bool, what: str, instead: str) -> None:
+    if given:
+        raise ValueError(f"{what} is not supported by zooky.Client: {instead}")

@@ -19,7 +19,7 @@ read-modify-write does.
 import contextlib
 import os
 import threading
-from typing import Dict, Iterator, Optional, Tuple, Union
+from typing import Dict, Iterator, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote
 
 from .client import Client
@@ -28,6 +28,8 @@ from .lock import Lock, ReadLock, WriteLock
 __all__ = ["lock_path", "read_lock", "write_lock"]
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+_Lock = TypeVar("_Lock", bound=Lock)
 
 _clients: Dict[Tuple[int, str], Client] = {}
 _clients_changing = threading.Lock()
@@ -78,7 +80,7 @@ def read_lock(
 
 
 @contextlib.contextmanager
-def _held(lock: Lock, timeout: Optional[float]) -> Iterator[Lock]:
+def _held(lock: _Lock, timeout: Optional[float]) -> Iterator[_Lock]:
     lock.acquire(timeout=timeout)
     try:
         yield lock

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import weakref
 from typing import Optional, Union
 
 from . import _zooky
@@ -12,7 +13,8 @@ class Server:
     """A ZooKeeper server on a loopback port, on threads of its own.
 
     It speaks ZooKeeper's protocol, so kazoo and every other client can use it. Every acknowledged write is on the
-    disk. Without ``data_dir`` the data is in a temporary directory, and goes with the server.
+    disk. Without ``data_dir`` the data is in a temporary directory: it stays over :meth:`stop` and :meth:`start`, and
+    goes at the end of the ``with`` block, or else with this object.
 
     >>> with Server() as server:
     ...     server.hosts.startswith("127.0.0.1:")
@@ -36,6 +38,7 @@ class Server:
         self._tick_ms = round(tick_time * 1000)
         self._native: Optional[_zooky.Server] = None
         self._temporary: Optional[str] = None
+        self._clean: Optional["weakref.finalize[..., Server]"] = None
 
     def start(self) -> "Server":
         """Starts it, and returns when clients can connect. Started twice, it goes on.
@@ -46,12 +49,11 @@ class Server:
             return self
         directory = self._data_dir
         if directory is None:
-            directory = self._temporary = tempfile.mkdtemp(prefix="zooky-")
-        try:
-            self._native = _zooky.Server(directory, f"127.0.0.1:{self._port}", self._tick_ms)
-        except BaseException:
-            self._clean()
-            raise
+            if self._temporary is None:
+                self._temporary = tempfile.mkdtemp(prefix="zooky-")
+                self._clean = weakref.finalize(self, _remove, self._temporary, os.getpid())
+            directory = self._temporary
+        self._native = _zooky.Server(directory, f"127.0.0.1:{self._port}", self._tick_ms)
         # The same port after a stop and a start, so that clients find it again.
         self._port = int(self._native.hosts.rpartition(":")[2])
         return self
@@ -59,11 +61,8 @@ class Server:
     def stop(self) -> None:
         """Stops it. Stopped twice, nothing happens."""
         native, self._native = self._native, None
-        try:
-            if native is not None:
-                native.stop()
-        finally:
-            self._clean()
+        if native is not None:
+            native.stop()
 
     @property
     def hosts(self) -> str:
@@ -75,16 +74,22 @@ class Server:
             raise RuntimeError("the server does not run: use `with zooky.Server() as server`, or start() it")
         return self._native.hosts
 
-    def _clean(self) -> None:
-        temporary, self._temporary = self._temporary, None
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
     def __enter__(self) -> "Server":
         return self.start()
 
     def __exit__(self, *exc: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            if self._clean is not None:
+                self._clean()
+            self._clean = self._temporary = None
 
     def __repr__(self) -> str:
         return f"<zooky.Server {self._native.hosts if self._native else 'stopped'}>"
+
+
+def _remove(directory: str, pid: int) -> None:
+    # A forked child that ends must not take its parent's data along.
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)

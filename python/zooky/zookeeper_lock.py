@@ -1,7 +1,7 @@
 """``ZooKeeperLock``: one lock with a client of its own, as small scripts like it."""
 
 import logging
-from typing import Optional
+from typing import Optional, Sequence, Union
 
 from .client import Client
 from .exceptions import LockTimeout, ZookyError
@@ -26,14 +26,14 @@ class ZooKeeperLock:
 
     def __init__(
         self,
-        hosts: str,
+        hosts: Union[str, Sequence[str]],
         lock_name: str,
         logger: Optional[logging.Logger] = None,
         timeout: float = 10.0,
     ) -> None:
         """Settings; nothing is sent before :meth:`create_lock`.
 
-        :param hosts: ``host:port,host:port``.
+        :param hosts: ``host:port,host:port``, or a list of them.
         :param lock_name: the lock is the znode ``/locks/<lock_name>``.
         :param logger: where failures are told; by default the logger ``zooky``.
         :param timeout: the session timeout in seconds: after so long without a sign of life the lock is another's.
