@@ -125,7 +125,9 @@ pub fn log(bytes: &[u8]) {
             let again = recover(&storage, config()).unwrap();
             assert_eq!((again.core.last_zxid(), again.torn), (first.core.last_zxid(), None));
         }
-        Err(LogError::Corrupt { .. } | LogError::Replay { .. }) => assert_eq!(disk.bytes("log.1"), bytes),
+        Err(LogError::Corrupt { .. } | LogError::Replay { .. } | LogError::Missing { .. }) => {
+            assert_eq!(disk.bytes("log.1"), bytes)
+        }
         Err(error) => panic!("{error}"),
     }
 }
