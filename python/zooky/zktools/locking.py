@@ -174,7 +174,7 @@ class ZkLock(_LockBase):
 
         :param timeout: seconds to wait; None: for ever; 0: only if it is free now.
         :param revoke: True: asks those in the way to let go, and waits; :data:`IMMEDIATE`: removes them.
-        :returns: whether the lock is held. If not, no node is left behind.
+        :returns: whether the lock is held. If not, the node is removed in the background.
         """
         return self._acquire_lock(self._node_name, timeout, revoke)
 
