@@ -7,8 +7,9 @@ use pyo3::types::PyBytes;
 use zooky::SessionConfig;
 use zooky::session::{Acl, CreateMode, Error as SessionError, Pending, Session, Stat, State, TlsConfig};
 
+use crate::candidate::Candidate;
 use crate::errors::{raise, raise_session};
-use crate::lock::{Lock, call};
+use crate::lock::{Lock, Wanted, call};
 use crate::runtime::{Process, runtime, seconds, wait};
 
 /// A znode's stat as kazoo shows it: eleven numbers, in the protocol's order.
@@ -112,10 +113,26 @@ impl Client {
         }
     }
 
-    /// A handle of the lock at `path`; `mode` is "exclusive", "read", "write" or "lease" (of so many).
-    #[pyo3(signature = (path, mode, identifier = None, max_leases = 1))]
-    fn lock(&self, path: &str, mode: &str, identifier: Option<String>, max_leases: u32) -> PyResult<Lock> {
-        Lock::new(self.client()?, self.process, path, mode, identifier, max_leases).map_err(raise)
+    /// A handle of the lock at `path`; `mode` is "exclusive", "read", "write" or "lease" (of so many). With `zktools` it
+    /// is written as zktools writes it; `revoke` is "ask" or "immediately".
+    #[pyo3(signature = (path, mode, identifier = None, max_leases = 1, zktools = false, revoke = None))]
+    #[allow(clippy::too_many_arguments)] // Keywords in Python.
+    fn lock(
+        &self,
+        path: &str,
+        mode: &str,
+        identifier: Option<String>,
+        max_leases: u32,
+        zktools: bool,
+        revoke: Option<&str>,
+    ) -> PyResult<Lock> {
+        let wanted = Wanted { mode, identifier, max_leases, zktools, revoke };
+        Lock::new(self.client()?, self.process, path, wanted).map_err(raise)
+    }
+
+    /// Queues for zktools' asynchronous lock at `path`, in the background.
+    fn enqueue(&self, path: &str) -> PyResult<Candidate> {
+        Candidate::enqueue(self.client()?, self.process, path).map_err(raise)
     }
 
     /// Creates a node and returns its path; `flags` are ZooKeeper's (1 ephemeral, 2 sequential …).

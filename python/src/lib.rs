@@ -5,6 +5,7 @@
 // PyO3's macros need unsafe code; none is written here by hand.
 #![deny(unsafe_code)]
 
+mod candidate;
 mod client;
 mod errors;
 mod lock;
@@ -16,6 +17,8 @@ use pyo3::prelude::*;
 /// The native part of zooky.
 #[pymodule]
 mod _zooky {
+    #[pymodule_export]
+    use super::candidate::Candidate;
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]

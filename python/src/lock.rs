@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::Notify;
 use zooky::inspect::{self, Contender};
-use zooky::{GuardState, Owner, RwLock, Semaphore};
+use zooky::{Dialect, GuardState, Owner, Revoke, RwLock, Semaphore};
 
 use crate::errors::{CancelledError, raise};
 use crate::runtime::{Process, runtime, seconds, wait};
@@ -45,24 +45,50 @@ impl Taker {
     }
 }
 
+/// What a handle is to be like.
+pub(crate) struct Wanted<'a> {
+    pub(crate) mode: &'a str,
+    pub(crate) identifier: Option<String>,
+    pub(crate) max_leases: u32,
+    pub(crate) zktools: bool,
+    pub(crate) revoke: Option<&'a str>,
+}
+
 impl Lock {
     pub(crate) fn new(
         client: &zooky::Client,
         process: Process,
         path: &str,
-        mode: &str,
-        identifier: Option<String>,
-        max_leases: u32,
+        wanted: Wanted<'_>,
     ) -> Result<Lock, zooky::Error> {
-        let owner = match identifier {
+        let owner = match wanted.identifier {
             Some(identifier) => Owner::this_process().with_id(identifier),
             None => Owner::this_process(),
         };
-        let taker = match mode {
-            "read" => Taker::Read(RwLock::new(client, path)?.with_owner(owner)),
-            "write" => Taker::Write(RwLock::new(client, path)?.with_owner(owner)),
-            "lease" => Taker::Lease(Semaphore::new(client, path, max_leases)?.with_owner(owner)),
-            _ => Taker::Exclusive(zooky::Lock::new(client, path)?.with_owner(owner)),
+        let dialect = if wanted.zktools { Dialect::Zktools } else { Dialect::Kazoo };
+        let revoke = match wanted.revoke {
+            Some("immediately") => Some(Revoke::immediately()),
+            Some(_) => Some(Revoke::ask()),
+            None => None,
+        };
+        let rw = || -> Result<RwLock, zooky::Error> {
+            let lock = RwLock::new(client, path)?.with_owner(owner.clone()).dialect(dialect)?;
+            Ok(match revoke {
+                Some(how) => lock.revoking(how),
+                None => lock,
+            })
+        };
+        let taker = match wanted.mode {
+            "read" => Taker::Read(rw()?),
+            "write" => Taker::Write(rw()?),
+            "lease" => Taker::Lease(Semaphore::new(client, path, wanted.max_leases)?.with_owner(owner)),
+            _ => {
+                let lock = zooky::Lock::new(client, path)?.with_owner(owner).dialect(dialect)?;
+                Taker::Exclusive(match revoke {
+                    Some(how) => lock.revoking(how),
+                    None => lock,
+                })
+            }
         };
         let (path, client) = (path.to_owned(), client.clone());
         Ok(Lock { taker, path, client, process, cancel: Arc::new(Notify::new()) })
@@ -115,6 +141,21 @@ impl Lock {
     /// Ends the wait of this handle in another thread with CancelledError, also if it is about to begin.
     fn cancel(&self) {
         self.cancel.notify_one();
+    }
+
+    /// Asks everybody who contends to let go, or removes them; how many there were.
+    fn revoke_all(&self, py: Python<'_>, immediately: bool) -> PyResult<usize> {
+        self.process.check()?;
+        let how = if immediately { Revoke::immediately() } else { Revoke::ask() };
+        let revoked = wait(py, async {
+            match &self.taker {
+                Taker::Exclusive(lock) => lock.revoke_all(how).await,
+                Taker::Read(lock) | Taker::Write(lock) => lock.revoke_all(how).await,
+                Taker::Lease(_) => Ok(zooky::Revocation::default()),
+            }
+        })?;
+        let revoked = revoked.map_err(raise)?;
+        Ok(revoked.asked.len() + revoked.removed.len() + revoked.deaf.len())
     }
 
     /// The contenders in order (of a semaphore: those who have a lease), as dictionaries.
@@ -209,6 +250,13 @@ impl Guard {
         })
     }
 
+    /// Whether somebody has asked for the lock, as of now.
+    #[getter]
+    fn revoked(&self) -> PyResult<bool> {
+        self.process.check()?;
+        Ok(self.ask(zooky::Guard::is_revoked).unwrap_or(false))
+    }
+
     /// Waits until the lock is lost, for ever or up to `timeout` seconds; whether it is.
     #[pyo3(signature = (timeout = None))]
     fn wait_lost(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
@@ -282,12 +330,18 @@ pub(crate) fn call<A>(callback: Py<PyAny>, args: A) -> tokio::task::JoinHandle<(
 where
     A: for<'py> pyo3::call::PyCallArgs<'py> + Send + 'static,
 {
-    tokio::task::spawn_blocking(move || {
-        // None: the interpreter is about to end.
-        let _ = Python::try_attach(|py| {
-            if let Err(error) = callback.call1(py, args) {
-                error.write_unraisable(py, Some(callback.bind(py)));
-            }
-        });
-    })
+    tokio::task::spawn_blocking(move || report(&callback, args))
+}
+
+/// Calls into Python on this thread, in the same way.
+pub(crate) fn report<A>(callback: &Py<PyAny>, args: A)
+where
+    A: for<'py> pyo3::call::PyCallArgs<'py>,
+{
+    // None: the interpreter is about to end.
+    let _ = Python::try_attach(|py| {
+        if let Err(error) = callback.call1(py, args) {
+            error.write_unraisable(py, Some(callback.bind(py)));
+        }
+    });
 }

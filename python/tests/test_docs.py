@@ -10,7 +10,7 @@ import zooky
 
 #: Which need what is not here.
 OTHERS = {"zooky._zooky", "zooky.pytest_plugin"}
-MODULES = [name for _, name, _ in pkgutil.iter_modules(zooky.__path__, "zooky.") if name not in OTHERS] + ["zooky"]
+MODULES = [name for _, name, _ in pkgutil.walk_packages(zooky.__path__, "zooky.") if name not in OTHERS] + ["zooky"]
 
 
 @pytest.mark.parametrize("name", MODULES)

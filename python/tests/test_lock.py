@@ -38,7 +38,7 @@ def test_timeout_and_no_blocking_leave_no_node(client, path):
         with pytest.raises(zooky.LockTimeout, match=path):
             other.acquire(timeout=0.05)
         assert other.acquire(blocking=False) is False
-        assert len(client.get_children(path)) == 1
+        eventually(lambda: len(client.get_children(path)) == 1)
     assert other.acquire(blocking=False) is True
     assert other.release() is True
     assert other.release() is False

@@ -43,7 +43,7 @@ class AsyncLock:
         """Waits until it is granted, and returns True.
 
         :param timeout: seconds; None: for ever; 0: only if it is free now.
-        :raises zooky.LockTimeout: it was not granted in time. No node is left behind.
+        :raises zooky.LockTimeout: it was not granted in time. Its node is removed in the background.
         """
         native = self.client._running().lock(self.path, self._mode, self.identifier, self._max_leases)
         await self._tasks.acquire()

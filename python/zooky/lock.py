@@ -61,7 +61,7 @@ class _Taken:
         :param timeout: seconds to wait; None: for ever.
         :param ephemeral: kazoo's; only True is accepted: the server must free the lock of one who died.
         :returns: whether it is held. False without ``blocking``, or if this very object is in use all the time.
-        :raises zooky.LockTimeout: it was not granted in time. No node is left behind.
+        :raises zooky.LockTimeout: it was not granted in time. Its node is removed in the background.
         :raises zooky.CancelledError: :meth:`cancel` was called in another thread.
         :raises zooky.ForeignContenderError: the path holds contenders that would not respect this one.
         """
