@@ -7,6 +7,10 @@ SHELL := /bin/bash
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 
+# `--doc` runs the examples of these too, whatever their manifests say; they are the sources of zooky and its client a
+# second time, by other names.
+NO_DOCTESTS := --exclude zooky-client-simulated --exclude zooky-simulated
+
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -14,7 +18,7 @@ demo: ## three processes contend for one lock
 	cargo run --release -- demo
 
 test: peers lint ## everything that must hold before a change is merged
-	cargo test --workspace --doc
+	cargo test --workspace --doc $(NO_DOCTESTS)
 ifeq ($(NEXTEST),yes)
 	cargo nextest run --workspace
 else
