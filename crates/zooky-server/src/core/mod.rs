@@ -4,8 +4,8 @@
 //! It is pure. It has no socket, file, thread, clock or randomness of its own: whoever owns it hands
 //! in the time with each step, and carries out what comes out, in that order. The order of the
 //! outputs is the order of effects: an [`Output::Append`] stands before every [`Output::Send`] that
-//! shows what it did, so an owner that releases nothing before the appends in front of it are
-//! durable never shows anything that a crash could take back.
+//! shows what it did, and each send says what is the newest it shows, so an owner that releases
+//! nothing before that is durable never shows anything that a crash could take back.
 
 mod acl;
 mod apply;
@@ -28,6 +28,7 @@ mod replay;
 mod report;
 mod room;
 mod sessions;
+mod shown;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use zooky_wire::{Txn, TxnHeader, TxnRecord};
 use conn::Conn;
 use hash::{Hashing, Map};
 use sessions::Sessions;
+use shown::Touched;
 use tree::Tree;
 use watches::Watches;
 
@@ -118,12 +120,14 @@ pub enum Input {
 pub enum Output {
     /// Write this to the log; it has been applied already. Its `digest` is `None`.
     Append(TxnRecord),
-    /// Send a frame, once every append before it is durable.
+    /// Send a frame, once every append up to `shows` is durable. For one connection `shows` never falls.
     Send {
         /// To which connection.
         conn: ConnId,
         /// The frame, its length in front.
         frame: Bytes,
+        /// The zxid of the newest transaction of which it tells.
+        shows: i64,
     },
     /// Close a connection, once everything before it is durable and sent. The core has forgotten
     /// the connection: frames that still come in from it are ignored.
@@ -145,6 +149,9 @@ pub struct Core {
     /// Connections with a request that takes several steps.
     unfinished: usize,
     last_zxid: i64,
+    /// Every transaction up to this one is on the disk.
+    durable: i64,
+    touched: Touched,
     next_session_id: i64,
     /// The time of the present step.
     now: Now,
@@ -182,6 +189,8 @@ impl Core {
             child_watches: Watches::new(&hashing),
             unfinished: 0,
             last_zxid: 0,
+            durable: 0,
+            touched: Touched::new(hashing.clone()),
             next_session_id: config.first_session_id,
             now: Now::default(),
             next_reap_ms: 0,

@@ -201,7 +201,7 @@ impl Run {
     /// The other side has finished; what it asked before is still answered.
     fn ended(&mut self, key: u64) {
         self.forget(key);
-        self.hold(key, None);
+        self.hold(key, None, self.syncer.needed());
     }
 
     /// Tells the core that the connection is gone, once.
@@ -234,8 +234,8 @@ impl Run {
             sent: self.sent,
         };
         let answer = metrics::answer(request, &numbers, &self.config.limits);
-        self.hold(key, Some(Bytes::from(answer)));
-        self.hold(key, None);
+        self.hold(key, Some(Bytes::from(answer)), self.syncer.needed());
+        self.hold(key, None, self.syncer.needed());
     }
 
     /// Closes a connection at once; what waits for it is lost.

@@ -150,7 +150,7 @@ impl Core {
     }
 
     fn tell(&mut self, caller: &Caller, kind: EventType, path: &str, out: &mut Vec<Output>) {
-        self.send(caller.conn, event(kind, path, NO_ZXID), out);
+        self.send(caller.conn, event(kind, path, NO_ZXID), self.last_zxid, out);
     }
 }
 
