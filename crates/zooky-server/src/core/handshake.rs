@@ -49,6 +49,12 @@ impl Core {
         self.send(conn, frame_of(|w| answer.encode(w)), self.last_zxid, out);
     }
 
+    /// Whether a connection's first frame asks for a session that is not there yet. A client that has left already will
+    /// never hear of it, so it need not begin.
+    pub fn asks_for_new_session(frame: &[u8]) -> bool {
+        ConnectRequest::decode(&mut Reader::new(frame)).is_ok_and(|request| request.session_id == 0)
+    }
+
     /// Whether there is such a session, and this is its password.
     fn may_attach(&mut self, session: i64, password: &[u8]) -> bool {
         let right = self.config.password.check(session, password);

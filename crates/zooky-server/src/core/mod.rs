@@ -183,7 +183,7 @@ impl Core {
         tree.quotas.enforce = config.enforce_quota;
         Core {
             tree,
-            sessions: Sessions::new(&hashing),
+            sessions: Sessions::new(&hashing, config.expiry_step_ms.max(1)),
             conns: hashing.map(),
             data_watches: Watches::new(&hashing),
             child_watches: Watches::new(&hashing),

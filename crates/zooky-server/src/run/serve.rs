@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
-use crate::core::{ConnId, Input};
+use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
 use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
@@ -129,6 +129,9 @@ impl Run {
             }
             match next(conn, &self.config.limits) {
                 Next::Frame(frame, greeting) => {
+                    if greeting && Core::asks_for_new_session(&frame) && conn.has_left(&mut self.scratch) {
+                        return self.ended(key);
+                    }
                     self.received += 1;
                     conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
