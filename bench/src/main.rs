@@ -17,6 +17,7 @@ mod machine;
 mod peers;
 mod protocol;
 mod proxy;
+mod queue;
 mod report;
 mod rounds;
 mod server;
@@ -91,7 +92,8 @@ struct Measure {
     /// Only see that everything works; the figures mean nothing and are not written anywhere
     #[arg(long)]
     quick: bool,
-    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff; the servers as they serve; their
+    /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
+    /// writers, a long queue that is drained, handoff before a queue, joining a queue; the servers as they serve; their
     /// starts and memory; a good client beside hostile ones
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -117,6 +119,11 @@ enum Part {
     A,
     B,
     C,
+    Tasks,
+    Readers,
+    Drain,
+    Behind,
+    Join,
     Server,
     Starts,
     Hostile,
@@ -225,7 +232,7 @@ fn publish(args: &Measure, part: &str, text: &str, complete: bool) -> Result<(),
 
 fn trace(peer: PeerKind, server: Option<ServerKind>) -> Result<(), Failure> {
     interrupt::listen()?;
-    let usual = if peer == PeerKind::Redis { ServerKind::Redis } else { ServerKind::Apache };
+    let usual = peer.own_server().unwrap_or(ServerKind::Apache);
     let data = data_directory(None)?;
     let server = Server::start(server.unwrap_or(usual), data.path())?;
     let mut child = child::Child::spawn(peer, Flavor::default())?;
@@ -243,6 +250,11 @@ fn part(workload: Workload) -> Part {
         Workload::Awaited | Workload::Background => Part::A,
         Workload::Many => Part::B,
         Workload::Handoff => Part::C,
+        Workload::Tasks => Part::Tasks,
+        Workload::Readers => Part::Readers,
+        Workload::Drain => Part::Drain,
+        Workload::Behind(_) => Part::Behind,
+        Workload::Join(_) => Part::Join,
     }
 }
 

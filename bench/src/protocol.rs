@@ -6,7 +6,15 @@
 //! uncontended COUNT LIMIT_MS awaited|background     -> ok {"acquire_us":[…],"release_us":[…],"cpu_us":…}
 //! many LOCKS LIMIT_MS                               -> ok {"cycles":…,"seconds":…,"cpu_us":…}
 //! handoff SESSIONS LIMIT_MS                         -> ok {"handoff_us":[…],"seconds":…,"cpu_us":…}
+//! tasks TASKS LIMIT_MS                              -> ok {"cycles":…,"seconds":…,"cpu_us":…}
+//! readers SESSIONS LIMIT_MS                         -> ok {"cycles":…,"seconds":…,"cpu_us":…}
+//! wait LIMIT_MS                                     -> ok {"acquired_us":…|null}
+//! line WAITERS SESSIONS                             -> ok {"waiting":WAITERS}
+//! pass                                              -> ok {"handoff_us":[…],"seconds":…,"cpu_us":…}
 //! ```
+//! `wait` joins the queue of the lock `queue` and gives up after the time; granted, it holds the lock for that long.
+//! `line` queues for the same lock and returns when all are in the queue and the first holds it; `pass` lets it go
+//! from hand to hand, each releasing at once, until all had it.
 //! Anything that went wrong is answered with `error WHAT`. The processor time is that of the whole process,
 //! all its threads included, between the first and the last operation.
 
@@ -36,6 +44,33 @@ pub(crate) enum Order {
     Many { locks: usize, limit: Duration },
     /// Pass one lock on among so many sessions.
     Handoff { sessions: usize, limit: Duration },
+    /// Take and release one lock from so many tasks, or threads, on one session.
+    Tasks { tasks: usize, limit: Duration },
+    /// Take and release one read/write lock from so many sessions, nine times of ten as a reader.
+    Readers { sessions: usize, limit: Duration },
+    /// Join the queue and give up after so long.
+    Wait { limit: Duration },
+    /// Queue so often, from so many sessions, and hold the lock.
+    Line { waiters: usize, sessions: usize },
+    /// Let the lock go along the line.
+    Pass,
+}
+
+/// How often a reader's session writes: each so manieth time.
+pub(crate) const WRITES_ONE_OF: u64 = 10;
+
+/// What came of joining a queue.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Waited {
+    /// How long it took to get the lock, if it was free.
+    pub(crate) acquired_us: Option<f64>,
+}
+
+/// A line that stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// How many wait, the holder included.
+    pub(crate) waiting: usize,
 }
 
 /// What a peer is.
@@ -96,6 +131,11 @@ impl fmt::Display for Order {
             }
             Order::Many { locks, limit } => write!(f, "many {locks} {}", limit.as_millis()),
             Order::Handoff { sessions, limit } => write!(f, "handoff {sessions} {}", limit.as_millis()),
+            Order::Tasks { tasks, limit } => write!(f, "tasks {tasks} {}", limit.as_millis()),
+            Order::Readers { sessions, limit } => write!(f, "readers {sessions} {}", limit.as_millis()),
+            Order::Wait { limit } => write!(f, "wait {}", limit.as_millis()),
+            Order::Line { waiters, sessions } => write!(f, "line {waiters} {sessions}"),
+            Order::Pass => f.write_str("pass"),
         }
     }
 }
@@ -120,6 +160,13 @@ impl FromStr for Order {
             }
             ["many", locks, ms] => Ok(Order::Many { locks: size(locks)?, limit: limit(ms)? }),
             ["handoff", sessions, ms] => Ok(Order::Handoff { sessions: size(sessions)?, limit: limit(ms)? }),
+            ["tasks", tasks, ms] => Ok(Order::Tasks { tasks: size(tasks)?, limit: limit(ms)? }),
+            ["readers", sessions, ms] => Ok(Order::Readers { sessions: size(sessions)?, limit: limit(ms)? }),
+            ["wait", ms] => Ok(Order::Wait { limit: limit(ms)? }),
+            ["line", waiters, sessions] => {
+                Ok(Order::Line { waiters: size(waiters)?, sessions: size(sessions)? })
+            }
+            ["pass"] => Ok(Order::Pass),
             _ => Err(unknown()),
         }
     }
@@ -138,6 +185,11 @@ mod tests {
             Order::Uncontended { count: 5, limit, release: Release::Background },
             Order::Many { locks: 64, limit },
             Order::Handoff { sessions: 8, limit },
+            Order::Tasks { tasks: 64, limit },
+            Order::Readers { sessions: 16, limit },
+            Order::Wait { limit },
+            Order::Line { waiters: 1_000, sessions: 10 },
+            Order::Pass,
         ] {
             assert_eq!(order.to_string().parse::<Order>().unwrap(), order);
         }

@@ -1,6 +1,6 @@
 //! The report: tables in Markdown, the same on the terminal and in the documentation.
 
-use crate::bars::{BARS, Bar, FLOOR_BARS};
+use crate::bars::{BARS, Bar, FLOOR_BARS, Limit};
 use crate::disk::Limits;
 use crate::peers::PeerKind;
 use crate::rounds::{Metric, Pair, Plan, Results, Workload};
@@ -19,10 +19,12 @@ machines; ratios do.
 - *Apache*: Apache ZooKeeper alone, fsync on, 1 GiB heap. *zooky server*: every write synced before its answer.
   *redis*: `appendfsync always`; it knows no queue, no session and no fencing token, and is here as the measure of
   two durable writes.
+- *etcd*: its own lock service, one request to take and one to give, by its JSON gateway, which adds a hop inside the
+  server. For each of the tasks of one process it has a lease of its own.
 - *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
   cannot do better.
 - *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.
-- *kazoo* and *Curator* cannot leave their release to the background.
+- *kazoo*, *Curator*, *redis* and *etcd* wait for their release also in the table of releases in the background.
 - *handoff*: from the call of the release to the return of the next holder's acquire, in another session.
 ";
 
@@ -37,24 +39,43 @@ pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str
     text += &in_background(results);
     text += &many(plan, results);
     text += &handoff(plan, results);
+    text += &rates(
+        &format!("{} tasks of one process on one lock, one session", plan.locks),
+        results,
+        Workload::Tasks,
+    );
+    text += &rates(
+        &format!("A read/write lock among {} sessions, 90 % readers", 2 * plan.sessions),
+        results,
+        Workload::Readers,
+    );
+    text += &drain(plan, results);
+    text += &lengths(
+        &format!("Handoff between 2 sessions, with so many queued behind ({} in a row)", plan.hands),
+        results,
+        (Workload::Behind, Metric::Handoff),
+    );
+    text += &lengths("Joining a queue of so many", results, (Workload::Join, Metric::Join));
+    if !results.pairs(Workload::Join(0)).is_empty() {
+        text += "\nFrom the first request to the last answer before the client waits, through a proxy; with nobody\n\
+                 queued, until the lock is held.\n";
+    }
     text += &limits(&results.limits);
     text
 }
 
 fn bars(results: &Results) -> String {
     let row = |bar: &Bar| {
-        let ratio = bar.ratio(results)?;
-        let verdict = if ratio.median <= bar.at_most { "met" } else { "**missed**" };
-        Some(vec![
-            bar.what.to_string(),
-            ratio_digits(ratio),
-            format!("{:.2}", bar.at_most),
-            verdict.to_string(),
-        ])
+        let figure = bar.figure(results)?;
+        let verdict = if bar.limit.is_met(figure.median) { "met" } else { "**missed**" };
+        let limit = match bar.limit {
+            Limit::AtMost(limit) => format!("at most {limit:.2}"),
+            Limit::AtLeast(limit) => format!("at least {limit:.2}"),
+        };
+        Some(vec![bar.what.to_string(), ratio_digits(figure), limit, verdict.to_string()])
     };
     let rows: Vec<_> = BARS.iter().chain(&FLOOR_BARS).filter_map(row).collect();
-    let mut text =
-        table("The bars", &["free lock, previous release confirmed", "ratio", "at most", ""], &rows);
+    let mut text = table("The bars", &["what", "ratio, or figure", "bar", ""], &rows);
     for server in [ServerKind::Apache, ServerKind::Ours] {
         if let Some(trace) = results.traces.get(&(PeerKind::Zooky, server)) {
             let trips = trace.acquire_round_trips();
@@ -138,6 +159,43 @@ fn handoff(plan: &Plan, results: &Results) -> String {
     let heads =
         ["client", "server", "acquisitions/s", "handoff p50", "handoff p99", "client CPU per acquisition"];
     table(&format!("Handoff among {} sessions on one lock", plan.sessions), &heads, &rows.collect::<Vec<_>>())
+}
+
+fn rates(title: &str, results: &Results, workload: Workload) -> String {
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        row.extend([Metric::PerSecond, Metric::Cpu].map(|metric| figure(results, workload, pair, metric)));
+        row
+    });
+    let heads = ["client", "server", "acquisitions/s", "client CPU per acquisition"];
+    table(title, &heads, &rows.collect::<Vec<_>>())
+}
+
+fn drain(plan: &Plan, results: &Results) -> String {
+    let workload = Workload::Drain;
+    let rows = results.pairs(workload).into_iter().map(|pair| {
+        let mut row = names(pair);
+        let figures = [Metric::Millis, Metric::Handoff, Metric::Packets, Metric::Cpu];
+        row.extend(figures.map(|metric| figure(results, workload, pair, metric)));
+        row
+    });
+    let heads =
+        ["client", "server", "drained in ms", "handoff p50", "packets per handoff", "client CPU per handoff"];
+    let title = format!("{} waiters in one queue, from {} sessions", plan.waiters, plan.sessions);
+    table(&title, &heads, &rows.collect::<Vec<_>>())
+}
+
+/// A table with a column for each length of queue.
+fn lengths(title: &str, results: &Results, (workload, metric): (fn(usize) -> Workload, Metric)) -> String {
+    let rows = results.pairs(workload(0)).into_iter().map(|pair| {
+        let mut row = names(pair);
+        row.extend(Workload::LENGTHS.map(|length| figure(results, workload(length), pair, metric)));
+        row
+    });
+    let lengths = Workload::LENGTHS.map(|length| whole(length as f64));
+    let heads: Vec<&str> =
+        ["client", "server"].into_iter().chain(lengths.iter().map(String::as_str)).collect();
+    table(title, &heads, &rows.collect::<Vec<_>>())
 }
 
 fn limits(limits: &[Limits]) -> String {

@@ -17,6 +17,8 @@ pub(crate) enum ServerKind {
     Ours,
     /// redis with `appendfsync always`.
     Redis,
+    /// etcd, alone; it syncs its log before it answers.
+    Etcd,
 }
 
 impl ServerKind {
@@ -26,6 +28,7 @@ impl ServerKind {
             ServerKind::Apache => "Apache",
             ServerKind::Ours => "zooky server",
             ServerKind::Redis => "redis",
+            ServerKind::Etcd => "etcd",
         }
     }
 }
@@ -38,6 +41,8 @@ pub(crate) enum Server {
     Ours(Box<ServerProcess>),
     /// redis.
     Redis(RedisServer),
+    /// etcd.
+    Etcd(EtcdServer),
 }
 
 impl Server {
@@ -58,6 +63,7 @@ impl Server {
                 Server::Ours(Box::new(server))
             }
             ServerKind::Redis => Server::Redis(RedisServer::start(&directory)?),
+            ServerKind::Etcd => Server::Etcd(EtcdServer::start(&directory)?),
         })
     }
 
@@ -72,6 +78,7 @@ impl Server {
             Server::Apache(server) => server.pid(),
             Server::Ours(server) => server.pid(),
             Server::Redis(server) => server.child.id(),
+            Server::Etcd(server) => server.child.id(),
         }
     }
 
@@ -80,7 +87,8 @@ impl Server {
         match self {
             Server::Apache(server) => drop(server.stop()),
             Server::Ours(server) => drop(server.stop()),
-            Server::Redis(server) => server.end(),
+            Server::Redis(server) => end(&mut server.child),
+            Server::Etcd(server) => end(&mut server.child),
         }
     }
 
@@ -90,7 +98,7 @@ impl Server {
             Server::Apache(server) => server.restart(),
             Server::Ours(server) => server.restart(),
             // Nothing here asks for it.
-            Server::Redis(_) => {}
+            Server::Redis(_) | Server::Etcd(_) => {}
         }
     }
 
@@ -100,6 +108,7 @@ impl Server {
             Server::Apache(server) => server.hosts(),
             Server::Ours(server) => server.hosts(),
             Server::Redis(server) => server.addr.to_string(),
+            Server::Etcd(server) => server.addr.to_string(),
         }
     }
 
@@ -116,6 +125,12 @@ impl Server {
                 let answer = server.ask("INFO server\r\n").unwrap_or_default();
                 let version = answer.split("redis_version:").nth(1).and_then(|rest| rest.lines().next());
                 version.unwrap_or("?").trim().to_string()
+            }
+            Server::Etcd(server) => {
+                let answer = get(server.addr, "/version").unwrap_or_default();
+                let version =
+                    answer.split("\"etcdserver\":\"").nth(1).and_then(|rest| rest.split('"').next());
+                version.unwrap_or("?").to_string()
             }
         }
     }
@@ -153,18 +168,63 @@ impl RedisServer {
     }
 }
 
-impl RedisServer {
-    fn end(&mut self) {
-        // Nothing can be done about one that has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        end(&mut self.child);
     }
 }
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        self.end();
+/// One etcd.
+pub(crate) struct EtcdServer {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl EtcdServer {
+    fn start(directory: &Path) -> Result<EtcdServer, Failure> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let (client, peer) = (format!("http://{addr}"), format!("http://127.0.0.1:{}", free_port()));
+        let mut command = Command::new("etcd");
+        command.args([
+            "--name",
+            "bench",
+            "--listen-client-urls",
+            &client,
+            "--advertise-client-urls",
+            &client,
+        ]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("bench={peer}"), "--data-dir"]).arg(directory);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(Failure::io("running etcd (`make peers` installs it)"))?;
+        let server = EtcdServer { child, addr };
+        eventually(Duration::from_secs(20), "etcd to answer", || {
+            get(addr, "/health").ok().filter(|answer| answer.contains("\"true\""))
+        });
+        Ok(server)
     }
+}
+
+impl Drop for EtcdServer {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// What a server says over HTTP.
+fn get(addr: SocketAddr, path: &str) -> Result<String, Failure> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Ends a process that was started here. Nothing can be done about one that has ended already.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Runs our server in this process until it ends.

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Properties;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -17,6 +18,7 @@ import java.util.concurrent.TimeUnit;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.recipes.locks.InterProcessMutex;
+import org.apache.curator.framework.recipes.locks.InterProcessReadWriteLock;
 import org.apache.curator.retry.RetryOneTime;
 
 public class Curator {
@@ -53,6 +55,16 @@ public class Curator {
                 return many(Integer.parseInt(words[1]), Long.parseLong(words[2]));
             case "handoff":
                 return handoff(Integer.parseInt(words[1]), Long.parseLong(words[2]));
+            case "tasks":
+                return tasks(Integer.parseInt(words[1]), Long.parseLong(words[2]));
+            case "readers":
+                return readers(Integer.parseInt(words[1]), Long.parseLong(words[2]));
+            case "wait":
+                return await(Long.parseLong(words[1]));
+            case "line":
+                return line(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
+            case "pass":
+                return pass();
             default:
                 throw new IllegalArgumentException("no such order: " + words[0]);
         }
@@ -180,6 +192,135 @@ public class Curator {
                 micros(handoffNs),
                 seconds,
                 cpu / 1e3);
+    }
+
+    private String tasks(int tasks, long limitMs) throws Exception {
+        InterProcessMutex mutex = new InterProcessMutex(client, "/bench/curator/tasks");
+        List<Callable<Long>> threads = new ArrayList<>();
+        long cpu = SYSTEM.getProcessCpuTime();
+        long start = System.nanoTime();
+        long end = start + limitMs * 1_000_000;
+        for (int i = 0; i < tasks; i++) {
+            threads.add(() -> {
+                long cycles = 0;
+                while (System.nanoTime() < end) {
+                    mutex.acquire();
+                    mutex.release();
+                    cycles++;
+                }
+                return cycles;
+            });
+        }
+        return rate(threads, start, cpu);
+    }
+
+    private String readers(int sessions, long limitMs) throws Exception {
+        List<CuratorFramework> clients = new ArrayList<>();
+        for (int i = 0; i < sessions; i++) {
+            clients.add(connect());
+        }
+        List<Callable<Long>> threads = new ArrayList<>();
+        long cpu = SYSTEM.getProcessCpuTime();
+        long start = System.nanoTime();
+        long end = start + limitMs * 1_000_000;
+        for (int i = 0; i < sessions; i++) {
+            InterProcessReadWriteLock lock = new InterProcessReadWriteLock(clients.get(i), "/bench/curator/readers");
+            long number = i;
+            threads.add(() -> {
+                long cycles = 0;
+                while (System.nanoTime() < end) {
+                    boolean writes = (cycles + number) % 10 == 0;
+                    InterProcessMutex mutex = writes ? lock.writeLock() : lock.readLock();
+                    mutex.acquire();
+                    mutex.release();
+                    cycles++;
+                }
+                return cycles;
+            });
+        }
+        String answer = rate(threads, start, cpu);
+        for (CuratorFramework each : clients) {
+            each.close();
+        }
+        return answer;
+    }
+
+    private static String rate(List<Callable<Long>> threads, long start, long cpu) throws Exception {
+        long cycles = runAll(threads).stream().mapToLong(Long::longValue).sum();
+        double seconds = (System.nanoTime() - start) / 1e9;
+        double used = (SYSTEM.getProcessCpuTime() - cpu) / 1e3;
+        return String.format(Locale.ROOT, "{\"cycles\":%d,\"seconds\":%.6f,\"cpu_us\":%.1f}", cycles, seconds, used);
+    }
+
+    private String await(long limitMs) throws Exception {
+        InterProcessMutex mutex = new InterProcessMutex(client, "/bench/curator/queue");
+        long start = System.nanoTime();
+        if (!mutex.acquire(limitMs, TimeUnit.MILLISECONDS)) {
+            return "{\"acquired_us\":null}";
+        }
+        long held = System.nanoTime();
+        Thread.sleep(limitMs);
+        mutex.release();
+        return String.format(Locale.ROOT, "{\"acquired_us\":%.1f}", (held - start) / 1e3);
+    }
+
+    private List<CuratorFramework> lineClients;
+    private List<Long> lineNs;
+    private CountDownLatch go;
+    private ExecutorService lineThreads;
+    private List<Future<Void>> line;
+
+    private String line(int waiters, int sessions) throws Exception {
+        String path = "/bench/curator/queue";
+        lineClients = new ArrayList<>();
+        for (int i = 0; i < sessions; i++) {
+            lineClients.add(connect());
+        }
+        lineNs = new ArrayList<>();
+        go = new CountDownLatch(1);
+        CountDownLatch held = new CountDownLatch(1);
+        lineThreads = Executors.newFixedThreadPool(waiters);
+        line = new ArrayList<>();
+        for (int i = 0; i < waiters; i++) {
+            int number = i;
+            InterProcessMutex mutex = new InterProcessMutex(lineClients.get(i % sessions), path);
+            line.add(lineThreads.submit(() -> {
+                mutex.acquire();
+                if (number == 0) {
+                    held.countDown();
+                    go.await();
+                } else {
+                    lineNs.add(System.nanoTime() - releasedNs);
+                }
+                releasedNs = System.nanoTime();
+                mutex.release();
+                return null;
+            }));
+            if (i == 0) {
+                held.await();
+            }
+        }
+        while (client.checkExists().forPath(path).getNumChildren() < waiters) {
+            Thread.sleep(2);
+        }
+        return "{\"waiting\":" + waiters + "}";
+    }
+
+    private String pass() throws Exception {
+        long cpu = SYSTEM.getProcessCpuTime();
+        long start = System.nanoTime();
+        go.countDown();
+        for (Future<Void> each : line) {
+            each.get();
+        }
+        double seconds = (System.nanoTime() - start) / 1e9;
+        double used = (SYSTEM.getProcessCpuTime() - cpu) / 1e3;
+        lineThreads.shutdown();
+        for (CuratorFramework each : lineClients) {
+            each.close();
+        }
+        return String.format(
+                Locale.ROOT, "{\"handoff_us\":%s,\"seconds\":%.6f,\"cpu_us\":%.1f}", micros(lineNs), seconds, used);
     }
 
     private static List<Long> runAll(List<Callable<Long>> tasks) throws Exception {

@@ -4,7 +4,7 @@
 use super::wire::{Arrival, Connection, create, refused};
 use super::{HandoffLog, Peer, cpu_us, us_since};
 use crate::failure::Failure;
-use crate::protocol::{Cycles, Handoffs, Rate, Release};
+use crate::protocol::{Cycles, Handoffs, Rate, Release, Standing, Waited};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,17 +13,26 @@ use zooky_wire::{CreateMode, ErrorCode, Request, Response};
 
 const FREE: &str = "/bench/floor/free";
 const SHARED: &str = "/bench/floor/handoff";
+const QUEUE: &str = "/bench/floor/queue";
 /// As long as an owner's name would be.
 const DATA: &[u8] = b"{\"host\":\"localhost\",\"pid\":12345,\"user\":\"bench\"}";
 
 /// Sessions are opened for each order: nobody here would keep an idle one alive.
 pub(super) struct Floor {
     hosts: String,
+    line: Option<Line>,
+}
+
+/// A line that stands.
+struct Line {
+    sessions: Vec<Connection>,
+    /// In the queue's order: each contender's session and node.
+    nodes: Vec<(usize, String)>,
 }
 
 impl Floor {
     pub(super) fn new(hosts: &str) -> Self {
-        Floor { hosts: hosts.to_string() }
+        Floor { hosts: hosts.to_string(), line: None }
     }
 }
 
@@ -79,6 +88,62 @@ impl Peer for Floor {
         let handoff_us = log.into_inner().unwrap_or_else(PoisonError::into_inner).us;
         Ok(Handoffs { handoff_us, seconds, cpu_us })
     }
+
+    fn wait(&mut self, limit: Duration) -> Result<Waited, Failure> {
+        let mut connection = Connection::open(&self.hosts)?;
+        connection.make_path(QUEUE)?;
+        let begin = Instant::now();
+        let (path, blocker) = join(&mut connection, QUEUE)?;
+        let acquired_us = blocker.is_none().then(|| us_since(begin));
+        if let Some(blocker) = blocker {
+            connection.ask(&Request::GetData { path: blocker, watch: true })?.map_err(refused)?;
+        }
+        std::thread::sleep(limit);
+        connection.ask(&Request::Delete { path, version: -1 })?.map_err(refused)?;
+        connection.close()?;
+        Ok(Waited { acquired_us })
+    }
+
+    fn line(&mut self, waiters: usize, sessions: usize) -> Result<Standing, Failure> {
+        let connections = (0..sessions).map(|_| Connection::open(&self.hosts));
+        let mut connections = connections.collect::<Result<Vec<_>, _>>()?;
+        connections.first_mut().map_or(Ok(()), |first| first.make_path(QUEUE))?;
+        let mut nodes = Vec::new();
+        for number in (0..sessions).cycle().take(waiters) {
+            let connection = &mut connections[number];
+            let (path, blocker) = join(connection, QUEUE)?;
+            if let Some(blocker) = blocker {
+                connection.ask(&Request::GetData { path: blocker, watch: true })?.map_err(refused)?;
+            }
+            nodes.push((number, path));
+        }
+        self.line = Some(Line { sessions: connections, nodes });
+        Ok(Standing { waiting: waiters })
+    }
+
+    fn pass(&mut self) -> Result<Handoffs, Failure> {
+        let line = self.line.take().ok_or_else(|| Failure::Refused("nobody stands in line".to_string()))?;
+        let Line { sessions: mut connections, nodes } = line;
+        let (mut handoff_us, cpu, start) = (Vec::new(), cpu_us(), Instant::now());
+        for pair in nodes.windows(2) {
+            let [(holder, path), (next, own)] = pair else { continue };
+            let begin = Instant::now();
+            connections[*holder].queue(&Request::Delete { path: path.clone(), version: -1 });
+            connections[*holder].flush()?;
+            connections[*next].event()?;
+            let names = connections[*next].ask(&list(QUEUE))?.map_err(refused)?;
+            let Response::Names(names) = names else {
+                return Err(Failure::Unreadable("no list".to_string()));
+            };
+            if names.iter().any(|name| sequence(name) < sequence(own)) {
+                return Err(Failure::Refused("somebody is before the next one".to_string()));
+            }
+            handoff_us.push(us_since(begin));
+        }
+        let (seconds, cpu_us) = (start.elapsed().as_secs_f64(), cpu_us() - cpu);
+        connections.into_iter().try_for_each(Connection::close)?;
+        Ok(Handoffs { handoff_us, seconds, cpu_us })
+    }
 }
 
 fn prefix(connection: &Connection, lock: &str) -> String {
@@ -96,6 +161,23 @@ fn list(lock: &str) -> Request {
 /// The digits that order the queue.
 fn sequence(name: &str) -> &str {
     name.split_at_checked(name.len().saturating_sub(10)).map_or("", |(_, digits)| digits)
+}
+
+/// Queues for the lock; returns the path of our node and of the one before it.
+fn join(connection: &mut Connection, lock: &str) -> Result<(String, Option<String>), Failure> {
+    let created = connection.queue(&contender(&prefix(connection, lock)));
+    let listed = connection.queue(&list(lock));
+    connection.flush()?;
+    let path = match connection.reply(created)?.map_err(refused)? {
+        Response::Path(path) => path,
+        other => return Err(Failure::Unreadable(format!("no answer to a create: {other:?}"))),
+    };
+    let Response::Names(names) = connection.reply(listed)?.map_err(refused)? else {
+        return Err(Failure::Unreadable("no answer to a list".to_string()));
+    };
+    let before = names.iter().filter(|name| sequence(name) < sequence(&path));
+    let blocker = before.max_by_key(|name| sequence(name)).map(|name| format!("{lock}/{name}"));
+    Ok((path, blocker))
 }
 
 /// Queues for the lock and waits until our node is the first; returns its path.

@@ -7,6 +7,7 @@ import time
 
 import kazoo
 from kazoo.client import KazooClient
+from kazoo.exceptions import LockTimeout
 
 THREADS = 16
 
@@ -92,6 +93,102 @@ class Peer:
         return {"handoff_us": handoff_us, "seconds": seconds, "cpu_us": cpu}
 
 
+    def tasks(self, tasks, limit_ms):
+        locks = [self.client.Lock("/bench/kazoo/tasks", "bench") for _ in range(int(tasks))]
+        counts = [0] * len(locks)
+        cpu, start = cpu_us(), time.monotonic()
+        end = start + int(limit_ms) / 1000
+
+        def cycle(number):
+            while time.monotonic() < end:
+                locks[number].acquire()
+                locks[number].release()
+                counts[number] += 1
+
+        run_all(cycle, [(number,) for number in range(len(locks))])
+        return {"cycles": sum(counts), "seconds": time.monotonic() - start, "cpu_us": cpu_us() - cpu}
+
+    def readers(self, sessions, limit_ms):
+        clients = [self.connect() for _ in range(int(sessions))]
+        path = "/bench/kazoo/readers"
+        pairs = [(client.ReadLock(path, "bench"), client.WriteLock(path, "bench")) for client in clients]
+        counts = [0] * len(clients)
+        cpu, start = cpu_us(), time.monotonic()
+        end = start + int(limit_ms) / 1000
+
+        def cycle(number):
+            while time.monotonic() < end:
+                lock = pairs[number][1 if (counts[number] + number) % 10 == 0 else 0]
+                lock.acquire()
+                lock.release()
+                counts[number] += 1
+
+        run_all(cycle, [(number,) for number in range(len(clients))])
+        seconds, cpu = time.monotonic() - start, cpu_us() - cpu
+        for client in clients:
+            client.stop()
+            client.close()
+        return {"cycles": sum(counts), "seconds": seconds, "cpu_us": cpu}
+
+    def wait(self, limit_ms):
+        lock = self.client.Lock("/bench/kazoo/queue", "bench")
+        limit = int(limit_ms) / 1000
+        start = time.perf_counter_ns()
+        try:
+            lock.acquire(timeout=limit)
+        except LockTimeout:
+            return {"acquired_us": None}
+        acquired_us = us(start)
+        time.sleep(limit)
+        lock.release()
+        return {"acquired_us": acquired_us}
+
+    def line(self, waiters, sessions):
+        path, waiters = "/bench/kazoo/queue", int(waiters)
+        clients = [self.connect() for _ in range(int(sessions))]
+        log = {"handoff_us": [], "released": None}
+        held, go, failures = threading.Event(), threading.Event(), []
+
+        def stand(number):
+            try:
+                lock = clients[number % len(clients)].Lock(path, "bench")
+                lock.acquire()
+                if number == 0:
+                    held.set()
+                    go.wait()
+                else:
+                    log["handoff_us"].append(us(log["released"]))
+                log["released"] = time.perf_counter_ns()
+                lock.release()
+            except Exception as failure:  # noqa: BLE001 - the driver is told
+                failures.append(failure)
+
+        threads = []
+        for number in range(waiters):
+            threads.append(threading.Thread(target=stand, args=(number,)))
+            threads[-1].start()
+            if number == 0:
+                held.wait()
+        while len(self.client.get_children(path)) < waiters:
+            time.sleep(0.01)
+        self.standing = (clients, log, go, threads, failures)
+        return {"waiting": waiters}
+
+    def pass_on(self):
+        clients, log, go, threads, failures = self.standing
+        cpu, start = cpu_us(), time.monotonic()
+        go.set()
+        for thread in threads:
+            thread.join()
+        seconds, cpu = time.monotonic() - start, cpu_us() - cpu
+        for client in clients:
+            client.stop()
+            client.close()
+        if failures:
+            raise failures[0]
+        return {"handoff_us": log["handoff_us"], "seconds": seconds, "cpu_us": cpu}
+
+
 def run_all(target, arguments):
     failures = []
 
@@ -112,7 +209,9 @@ def run_all(target, arguments):
 
 def main():
     peer = Peer()
-    orders = {"setup": peer.setup, "uncontended": peer.uncontended, "many": peer.many, "handoff": peer.handoff}
+    names = ("setup", "uncontended", "many", "handoff", "tasks", "readers", "wait", "line")
+    orders = {name: getattr(peer, name) for name in names}
+    orders["pass"] = peer.pass_on
     for line in sys.stdin:
         order, *arguments = line.split()
         try:

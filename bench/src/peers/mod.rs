@@ -1,6 +1,7 @@
 //! The clients that are measured. Each runs in a process of its own, so that all are measured alike; those in
 //! Rust are this same program, run as `zooky-bench peer NAME`.
 
+mod etcd;
 mod floor;
 mod on_tokio;
 pub(crate) mod redis;
@@ -9,7 +10,8 @@ mod zookeeper_client;
 mod zooky;
 
 use crate::failure::Failure;
-use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release};
+use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release, Standing, Waited};
+use crate::servers::ServerKind;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::io::{BufRead, Write};
@@ -33,17 +35,20 @@ pub(crate) enum PeerKind {
     Floor,
     /// redis SET NX and DEL, on redis-server.
     Redis,
+    /// etcd's lock service, on etcd.
+    Etcd,
 }
 
 impl PeerKind {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [PeerKind; 6] = [
+    pub(crate) const ALL: [PeerKind; 7] = [
         PeerKind::Zooky,
         PeerKind::Kazoo,
         PeerKind::Curator,
         PeerKind::ZookeeperClient,
         PeerKind::Floor,
         PeerKind::Redis,
+        PeerKind::Etcd,
     ];
 
     /// Its name in tables and on the command line.
@@ -55,6 +60,7 @@ impl PeerKind {
             PeerKind::ZookeeperClient => "zookeeper-client",
             PeerKind::Floor => "floor",
             PeerKind::Redis => "redis",
+            PeerKind::Etcd => "etcd",
         }
     }
 
@@ -71,6 +77,20 @@ impl PeerKind {
     /// Whether waiters queue. With redis they would have to try again and again.
     pub(crate) fn hands_off(self) -> bool {
         self != PeerKind::Redis
+    }
+
+    /// Whether its waiters are nodes in a ZooKeeper that others can queue up behind.
+    pub(crate) fn queues_in_zookeeper(self) -> bool {
+        self.own_server().is_none()
+    }
+
+    /// The server that it cannot do without; the others speak with ZooKeeper and with ours.
+    pub(crate) fn own_server(self) -> Option<ServerKind> {
+        match self {
+            PeerKind::Redis => Some(ServerKind::Redis),
+            PeerKind::Etcd => Some(ServerKind::Etcd),
+            _ => None,
+        }
     }
 
     /// Starts its process. `flavor` is the tokio runtime of those that run on one.
@@ -122,6 +142,21 @@ trait Peer {
     fn uncontended(&mut self, count: usize, limit: Duration, release: Release) -> Result<Cycles, Failure>;
     fn many(&mut self, locks: usize, limit: Duration) -> Result<Rate, Failure>;
     fn handoff(&mut self, sessions: usize, limit: Duration) -> Result<Handoffs, Failure>;
+    fn tasks(&mut self, _tasks: usize, _limit: Duration) -> Result<Rate, Failure> {
+        Err(Failure::Refused("not with this client".to_string()))
+    }
+    fn readers(&mut self, _sessions: usize, _limit: Duration) -> Result<Rate, Failure> {
+        Err(Failure::Refused("this client has no read/write lock".to_string()))
+    }
+    fn wait(&mut self, _limit: Duration) -> Result<Waited, Failure> {
+        Err(Failure::Refused("this client has no queue".to_string()))
+    }
+    fn line(&mut self, _waiters: usize, _sessions: usize) -> Result<Standing, Failure> {
+        Err(Failure::Refused("this client has no queue".to_string()))
+    }
+    fn pass(&mut self) -> Result<Handoffs, Failure> {
+        Err(Failure::Refused("nobody stands in line".to_string()))
+    }
 }
 
 /// Takes orders from standard input until it ends.
@@ -164,6 +199,11 @@ fn obey(
         Order::Uncontended { count, limit, release } => json(&peer.uncontended(count, limit, release)?),
         Order::Many { locks, limit } => json(&peer.many(locks, limit)?),
         Order::Handoff { sessions, limit } => json(&peer.handoff(sessions, limit)?),
+        Order::Tasks { tasks, limit } => json(&peer.tasks(tasks, limit)?),
+        Order::Readers { sessions, limit } => json(&peer.readers(sessions, limit)?),
+        Order::Wait { limit } => json(&peer.wait(limit)?),
+        Order::Line { waiters, sessions } => json(&peer.line(waiters, sessions)?),
+        Order::Pass => json(&peer.pass()?),
     }
 }
 
@@ -175,6 +215,7 @@ fn connect(kind: PeerKind, flavor: Flavor, hosts: &str) -> Result<Box<dyn Peer>,
         }
         PeerKind::Floor => Box::new(floor::Floor::new(hosts)),
         PeerKind::Redis => Box::new(redis::Redis::new(hosts)),
+        PeerKind::Etcd => Box::new(etcd::Etcd::new(hosts)),
         other => return Err(Failure::Refused(format!("{} does not run in this process", other.name()))),
     })
 }

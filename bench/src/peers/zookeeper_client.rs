@@ -45,6 +45,11 @@ impl Locks for Theirs {
         Ok(self.client.sync("/").await?)
     }
 
+    async fn contenders(&self, path: &str) -> Result<usize, Failure> {
+        let stat = self.client.check_stat(path).await?;
+        Ok(stat.map_or(0, |stat| usize::try_from(stat.num_children).unwrap_or(0)))
+    }
+
     async fn close(self) -> Result<(), Failure> {
         Ok(())
     }

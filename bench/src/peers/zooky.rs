@@ -2,7 +2,7 @@
 
 use super::on_tokio::Locks;
 use crate::failure::Failure;
-use zooky::{Client, Guard, Lock};
+use zooky::{Client, Guard, Lock, RwLock};
 
 pub(super) struct Zooky {
     client: Client,
@@ -33,6 +33,17 @@ impl Locks for Zooky {
         let session = self.client.session().await?;
         let through = session.sync("/").await;
         through.map_err(|error| Failure::Refused(format!("zooky: {error}")))
+    }
+
+    async fn contenders(&self, path: &str) -> Result<usize, Failure> {
+        let stat = self.client.session().await?.exists(path).await;
+        let stat = stat.map_err(|error| Failure::Refused(format!("zooky: {error}")))?;
+        Ok(stat.map_or(0, |stat| usize::try_from(stat.num_children).unwrap_or(0)))
+    }
+
+    async fn share(&self, lock: &Lock, writes: bool) -> Result<Guard, Failure> {
+        let lock = RwLock::new(&self.client, lock.path())?;
+        Ok(if writes { lock.write().await? } else { lock.read().await? })
     }
 
     async fn close(self) -> Result<(), Failure> {

@@ -144,11 +144,14 @@ struct Driver {
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // The clock first: nothing that has come meanwhile revives a session past its deadline.
-            self.core.check_deadline(BootInstant::now(), &mut self.outputs);
-            self.take_requests(cx);
+            // The clock first: nothing that has come meanwhile revives a session past its deadline. And it is a
+            // moment before the bytes of new requests leave: the deadline may count from it.
+            let now = BootInstant::now();
+            self.core.check_deadline(now, &mut self.outputs);
+            self.take_requests(now, cx);
             let mut again = self.poll_connection(cx);
-            self.core.tick(BootInstant::now(), &mut self.outputs);
+            // After what has come was handed in, at whatever moment: a tick that comes a little late is none too early.
+            self.core.tick(now, &mut self.outputs);
             again |= self.carry_out();
             again |= self.poll_write(cx);
             if self.over {
@@ -161,28 +164,20 @@ impl Driver {
         }
     }
 
-    fn take_requests(&mut self, cx: &mut Context<'_>) {
+    fn take_requests(&mut self, now: BootInstant, cx: &mut Context<'_>) {
         let mut asks = std::mem::take(&mut self.asks);
         let drained = self.shared.drain(&mut asks, cx.waker());
         if drained.look {
-            self.core.seen_lost(BootInstant::now(), &mut self.outputs);
+            self.core.seen_lost(now, &mut self.outputs);
         }
-        if !asks.is_empty() {
-            // A moment before the bytes leave: the deadline may count from it.
-            let now = BootInstant::now();
-            for ask in asks.drain(..) {
-                self.core.submit(now, ask, &mut self.outputs);
-            }
+        for ask in asks.drain(..) {
+            self.core.submit(now, ask, &mut self.outputs);
         }
         self.asks = asks;
-        if !drained.forgotten.is_empty() {
-            let now = BootInstant::now();
-            for (path, target) in drained.forgotten {
-                self.core.forget(now, &path, target);
-            }
+        for (path, target) in drained.forgotten {
+            self.core.forget(now, &path, target);
         }
         if let Some(closers) = drained.close {
-            let now = BootInstant::now();
             self.core.close(now, &mut self.outputs);
             if !closers.is_empty() {
                 self.core.hurry(now);
@@ -304,8 +299,7 @@ impl Driver {
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
-                // Whoever does not wait any more does not care.
-                Output::Reply(reply, result) => drop(reply.send(result)),
+                Output::Reply(reply, result) => reply.send(result),
                 Output::Event(watcher, event) => watcher.send(event),
                 Output::State(state) => self.tell(state),
                 Output::Connect { server, within } => {
@@ -372,7 +366,7 @@ impl Drop for Driver {
         let error = self.core.end().cloned().unwrap_or(Error::SessionLost);
         let (asks, closers) = self.shared.end(&error);
         for reply in asks.into_iter().filter_map(|ask| ask.reply) {
-            let _ = reply.send(Err(error.clone()));
+            reply.send(Err(error.clone()));
         }
         drop(closers);
     }

@@ -11,7 +11,25 @@ use crate::core::Answer;
 use crate::error::Error;
 use crate::watch::Watch;
 
-pub(crate) type ReplySender = oneshot::Sender<Result<Answer, Error>>;
+/// Where a reply goes.
+pub(crate) enum ReplySender {
+    /// Somebody awaits it.
+    Awaited(oneshot::Sender<Result<Answer, Error>>),
+    /// Nobody does; only a failure is told.
+    Unattended(Box<dyn FnOnce(Error) + Send>),
+}
+
+impl ReplySender {
+    /// Hands the reply over. Whoever does not wait any more does not care.
+    pub(crate) fn send(self, reply: Result<Answer, Error>) {
+        match (self, reply) {
+            (ReplySender::Awaited(sender), reply) => drop(sender.send(reply)),
+            (ReplySender::Unattended(failed), Err(error)) => failed(error),
+            (ReplySender::Unattended(_), Ok(_)) => {}
+        }
+    }
+}
+
 pub(crate) type Convert<T> = fn(Result<Answer, Error>, Option<Watch>) -> Result<T, Error>;
 
 /// A created node.

@@ -12,7 +12,7 @@ use zooky_wire::{
 use crate::core::{Answer, Ask, Target};
 use crate::driver::is_sasl;
 use crate::error::Error;
-use crate::pending::{Children, Convert, Created, Pending};
+use crate::pending::{Children, Convert, Created, Pending, ReplySender};
 use crate::session::Session;
 use crate::shared::WatchSender;
 use crate::watch::{TreeSink, TreeWatch, Watch};
@@ -50,8 +50,10 @@ impl Session {
         mode: CreateMode,
         make: impl FnOnce(String) -> Request,
     ) -> Pending<Created> {
-        let checked =
-            if mode.is_sequential() { validate_path(&format!("{path}0")) } else { validate_path(path) };
+        // Where the number makes a path of it, that counts.
+        let checked = validate_path(path).or_else(|error| {
+            if mode.is_sequential() { validate_path(&format!("{path}0")) } else { Err(error) }
+        });
         if let Err(error) = checked {
             return Pending::failed(error.into());
         }
@@ -68,6 +70,17 @@ impl Session {
     /// Among others [`Error::NoNode`], [`Error::BadVersion`], [`Error::NotEmpty`].
     pub fn delete(&self, path: &str, version: i32) -> Pending<()> {
         self.ask(path, |path| Request::Delete { path, version }, |answer, _| answer.map(|_| ()))
+    }
+
+    /// As [`delete`](Session::delete), for one who does not wait for the answer: `failed` is called if it was not done,
+    /// or not for certain. It runs on the task that drives the session, or at once: **it must not block**.
+    pub fn delete_unattended(&self, path: &str, version: i32, failed: impl FnOnce(Error) + Send + 'static) {
+        if let Err(error) = validate_path(path) {
+            return failed(error.into());
+        }
+        let request = Request::Delete { path: self.handle.shared.chroot.inward(path), version };
+        let reply = Some(ReplySender::Unattended(Box::new(failed)));
+        self.handle.shared.push(Ask { request, reply, watch: None });
     }
 
     /// The node's stat, or `None` if there is no such node.
@@ -296,10 +309,9 @@ impl Session {
         convert: Convert<T>,
     ) -> Pending<T> {
         let (reply, answer) = oneshot::channel();
-        match self.handle.shared.push(Ask { request, reply: Some(reply), watch: sender }) {
-            Ok(()) => Pending::sent(answer, watch, convert),
-            Err(error) => Pending::failed(error),
-        }
+        let reply = Some(ReplySender::Awaited(reply));
+        self.handle.shared.push(Ask { request, reply, watch: sender });
+        Pending::sent(answer, watch, convert)
     }
 }
 

@@ -144,18 +144,28 @@ impl Shared {
         });
     }
 
-    /// Queues a request and wakes the driver.
-    pub(crate) fn push(&self, ask: Ask) -> Result<(), Error> {
+    /// Queues a request and wakes the driver. Otherwise its reply is given here, now.
+    pub(crate) fn push(&self, mut ask: Ask) {
         let mut queue = self.queue();
-        if let Some(error) = &queue.ended {
-            return Err(error.clone());
+        let refused = match &queue.ended {
+            Some(error) => error.clone(),
+            None if queue.asks.len() < self.limit => {
+                queue.asks.push(ask);
+                return wake(queue);
+            }
+            None => Error::Overloaded { path: String::new(), limit: self.limit },
+        };
+        drop(queue);
+        let reply = ask.reply.take();
+        let refused = match refused {
+            Error::Overloaded { limit, .. } => {
+                Error::Overloaded { path: self.chroot.outward(ask.take_path()), limit }
+            }
+            refused => refused,
+        };
+        if let Some(reply) = reply {
+            reply.send(Err(refused));
         }
-        if queue.asks.len() >= self.limit {
-            return Err(Error::Overloaded { path: self.chroot.outward(ask.take_path()), limit: self.limit });
-        }
-        queue.asks.push(ask);
-        wake(queue);
-        Ok(())
     }
 
     /// Somebody does not wait any more for what they watch; the path is the server's.
@@ -262,10 +272,10 @@ mod tests {
         let mut asks = Vec::new();
         shared.drain(&mut asks, &waker);
         shared.cork();
-        shared.push(ask()).unwrap();
+        shared.push(ask());
         shared.drain(&mut asks, &waker);
         assert!(asks.is_empty());
-        shared.push(ask()).unwrap();
+        shared.push(ask());
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         shared.uncork();
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
@@ -293,9 +303,20 @@ mod tests {
     #[test]
     fn the_queue_has_a_bound_and_an_end() {
         let shared = Shared::new(Chroot::default(), 1);
-        shared.push(ask()).unwrap();
-        assert!(matches!(shared.push(ask()), Err(Error::Overloaded { limit: 1, .. })));
+        shared.push(ask());
+        let refused = || {
+            let (reply, mut answer) = oneshot::channel();
+            shared.push(Ask { reply: Some(ReplySender::Awaited(reply)), ..ask() });
+            answer.try_recv().map(|answer| answer.unwrap_err())
+        };
+        assert!(matches!(refused(), Ok(Error::Overloaded { limit: 1, .. })));
         assert_eq!(shared.end(&Error::Closed).0.len(), 1);
-        assert_eq!(shared.push(ask()), Err(Error::Closed));
+        assert_eq!(refused(), Ok(Error::Closed));
+        // One who does not wait is told as well.
+        let told = Arc::new(Mutex::new(None));
+        let tell = told.clone();
+        let reply = ReplySender::Unattended(Box::new(move |error| *tell.lock().unwrap() = Some(error)));
+        shared.push(Ask { reply: Some(reply), ..ask() });
+        assert_eq!(told.lock().unwrap().take(), Some(Error::Closed));
     }
 }

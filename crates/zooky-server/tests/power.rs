@@ -102,8 +102,9 @@ fn cut_and_verify(cuts: usize) {
             .expect("the server is behind what it has shown: it refuses us");
         let owner = holder.exists("/held", false).map(|stat| stat.ephemeral_owner);
         assert_eq!(owner, Some(holder.session.session_id), "cut {cut}");
+        let life = format!("cut {cut}, {}", if stands_still { "standing still" } else { "running" });
         for (load, done) in &mut done {
-            verify(&mut holder, &server, load, done);
+            verify(&life, &mut holder, &server, load, done);
             for path in done.created.keys().chain(&done.ephemerals) {
                 assert!(seen.insert(path.clone()), "{path} was given twice");
             }
@@ -124,15 +125,19 @@ fn cut_and_verify(cuts: usize) {
 }
 
 /// What a session's load was told is there, and what was never asked for is not.
-fn verify(holder: &mut Raw, server: &ServerChild, load: &mut Load, done: &Done) {
-    holder.zxid = holder.zxid.max(done.zxid);
+fn verify(life: &str, holder: &mut Raw, server: &ServerChild, load: &mut Load, done: &Done) {
     assert_eq!(holder.call(Request::Sync { path: "/".into() }).map(|_| ()), Ok(()));
-    assert!(holder.zxid >= done.zxid, "the server is behind what a client was shown");
+    assert!(
+        holder.zxid >= done.zxid,
+        "{life}: the server is at {:#x}, a client was shown {:#x}",
+        holder.zxid,
+        done.zxid
+    );
     let paths: Vec<&String> = done.created.keys().collect();
     for (path, found) in paths.iter().zip(read(holder, &paths)) {
         match found {
             Ok(found) => assert_eq!(found, done.created[*path], "{path}"),
-            Err(error) => panic!("{path} was acknowledged and is {error:?}"),
+            Err(error) => panic!("{life}: {path} was acknowledged and is {error:?}"),
         }
     }
     // Those of earlier lives.
@@ -142,7 +147,7 @@ fn verify(holder: &mut Raw, server: &ServerChild, load: &mut Load, done: &Done) 
     }
     let deleted: Vec<&String> = done.deleted.iter().chain(&load.gone).collect();
     for (path, found) in deleted.iter().zip(read(holder, &deleted)) {
-        assert_eq!(found, Err(ErrorCode::NO_NODE), "{path} was deleted and is back");
+        assert_eq!(found, Err(ErrorCode::NO_NODE), "{life}: {path} was deleted and is back");
     }
     let set = read(holder, &[&load.set_path()]).remove(0).unwrap();
     let set: u64 = String::from_utf8(set).unwrap().parse().unwrap();

@@ -210,12 +210,13 @@ impl Judge {
         dead.iter().filter_map(|id| state.guards.remove(id)).map(|held| held.guard).collect()
     }
 
-    /// The locks that somebody holds by their own word, with the program.
+    /// The locks that somebody holds alone by their own word, with the program.
     pub(crate) fn holders(&self, programs: &[Program]) -> Vec<(String, usize)> {
         let state = self.state();
         let held = state.guards.values().filter(|held| {
             let program = &programs[held.program];
-            program.is_running() && program.within(|| held.guard.state()) == Some(GuardState::Held)
+            let alone = held.mode == Mode::Write;
+            alone && program.is_running() && program.within(|| held.guard.state()) == Some(GuardState::Held)
         });
         held.map(|held| (held.lock.clone(), held.program)).collect()
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use zooky::{Client, ConnectError, Error, Guard, Lock, RwLock, SessionConfig};
+use zooky::{BootInstant, Client, ConnectError, Error, Guard, Lock, RwLock, SessionConfig};
 
 use crate::judge::{Judge, Mode};
 use crate::rng::Rng;
@@ -132,13 +132,17 @@ async fn stopping(judge: &Judge) {
 /// Holds and writes, as long as the guard says so; sometimes far too long.
 async fn hold(id: u64, judge: &Judge, session: Duration, rng: &mut Rng) {
     let writes = match rng.below(20) {
-        0 => rng.below(session.as_millis() as usize / 10),
-        1..=4 => 0,
+        0 | 1 => rng.below(session.as_millis() as usize / 20),
+        2..=4 => 0,
         _ => rng.below(6),
     };
     for _ in 0..writes {
         let Some(guard) = judge.look(id) else { return };
-        let held = guard.is_held();
+        let (held, deadline) = (guard.is_held(), guard.deadline());
+        // The program may have stood still until just now: nobody but this look may have noticed.
+        if held && BootInstant::now() >= deadline {
+            judge.wrong(format!("a guard of {} says it is held past its deadline", guard.lock_path()));
+        }
         drop(guard);
         if !held || judge.state().stopping {
             return;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Crate, what it may depend on of ours, and what its tests may depend on besides. Everyone's tests may use
 /// the testkit.
@@ -108,6 +109,19 @@ fn the_simulator_builds_what_the_crates_build() {
             "give {simulated}/Cargo.toml the dependencies of {ours}/Cargo.toml"
         );
     }
+}
+
+/// Whether they are caught is for `make mutants` to say; one that does not apply any more shows nothing.
+#[test]
+fn every_seeded_mutant_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let check = Command::new("tests/mutants/run").arg("--check").current_dir(root).output().unwrap();
+    let said = [check.stdout, check.stderr].concat();
+    assert!(
+        check.status.success(),
+        "make these break the same promise in the code as it is now:\n{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 fn import_violations(manifest: &str) -> Vec<String> {

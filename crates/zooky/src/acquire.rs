@@ -16,6 +16,7 @@ use crate::guard::Guard;
 use crate::handover::Local;
 use crate::inspect::Contender;
 use crate::layout;
+use crate::mirror::{self, Wait};
 use crate::observe;
 use crate::progress::Progress;
 use crate::revoke::{Revoke, Revoker, after};
@@ -67,24 +68,36 @@ pub(crate) struct Recipe {
 
 /// Whom the waiter waits for at the moment; read when its time is over.
 #[derive(Default)]
-pub(crate) struct WaitingFor(Mutex<Option<Contender>>);
+pub(crate) struct WaitingFor {
+    contender: Mutex<Option<Contender>>,
+    nobody_asks: bool,
+}
 
 impl WaitingFor {
+    /// For one who waits for ever, so that nobody will ask.
+    pub(crate) fn nobody_asks() -> WaitingFor {
+        WaitingFor { nobody_asks: true, ..WaitingFor::default() }
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.nobody_asks
+    }
+
     pub(crate) fn set(&self, contender: Contender) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
+        *self.contender.lock().unwrap_or_else(PoisonError::into_inner) = Some(contender);
     }
 
     pub(crate) fn is(&self, name: &str) -> bool {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.contender.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.as_ref().is_some_and(|contender| contender.name == name)
     }
 
     pub(crate) fn peek(&self) -> Option<Contender> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.contender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn take(&self) -> Option<Contender> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.contender.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -171,10 +184,11 @@ impl Recipe {
 
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
         let kind = Kind::written(self.dialect, role);
-        let core = Core::new(unique(), kind, session.id(), self.allow_foreign);
+        let core = Core::new(self.client.unique(), kind, session.id(), self.allow_foreign);
         Entry {
             recipe: self,
             role,
+            mirror: self.client.mirrors().enter(&self.path),
             hold: Some(session.hold()),
             session,
             core,
@@ -203,21 +217,12 @@ impl Recipe {
     }
 }
 
-/// 128 random bits. The operating system's source fails only where nothing works any more; then a
-/// number nobody else has on this machine must do.
-pub(crate) fn unique() -> u128 {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u128::from_be_bytes(bytes),
-        Err(_) => u128::from(std::process::id()) << 64 | BootInstant::now().as_nanos() as u128,
-    }
-}
-
 /// One contender on one session, from before its create until it is granted or has left. Dropped
 /// before it is granted (a timeout, a cancelled future, an error), it leaves no node behind.
 struct Entry<'a> {
     recipe: &'a Recipe,
     role: Role,
+    mirror: mirror::Use,
     session: Session,
     hold: Option<Hold>,
     core: Core,
@@ -339,17 +344,24 @@ impl Entry<'_> {
                 Ok(self.core.directory_made())
             }
             Action::LookUp => self.look_up().await,
-            _ => match self.list().await {
-                Ok(children) => Ok(self.core.listed(&children)),
-                Err(SessionError::ConnectionLoss { .. }) => Ok(Action::List),
-                // The directory is gone, and our node with it.
-                Err(SessionError::NoNode { .. }) => Ok(self.core.listed(&[])),
-                Err(fault) => Err(fault.into()),
-            },
+            _ => self.list_or_look().await,
         }
     }
 
-    /// Create and list in one flight: with the lock free, one round trip.
+    async fn list_or_look(&mut self) -> Result<Action, Error> {
+        if let Some(action) = self.look() {
+            return Ok(action);
+        }
+        match self.list().await {
+            Ok(children) => Ok(self.core.listed(&children)),
+            Err(SessionError::ConnectionLoss { .. }) => Ok(Action::List),
+            // The directory is gone, and our node with it.
+            Err(SessionError::NoNode { .. }) => Ok(self.core.listed(&[])),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Create and list in one flight: with the lock free, one round trip. With a mirror there is nothing to list.
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
         let path = format!("{}/{}", recipe.path, self.core.prefix());
@@ -357,8 +369,9 @@ impl Entry<'_> {
         self.may_exist = true;
         let flight = self.session.flight();
         let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
-        let listed = self.session.children(&recipe.path);
+        let listing = (!self.mirror.is_on(&self.session)).then(|| self.mirror.list(&self.session));
         drop(flight);
+        let joining = self.mirror.joining();
         let result = match created.await {
             Ok(created) => {
                 recipe.client.set_server_clock(created.stat.ctime_ms);
@@ -372,17 +385,27 @@ impl Entry<'_> {
                 return Err(fault.into());
             }
         };
-        match self.core.created(result) {
-            Action::List => match listed.await {
-                Ok(children) => Ok(self.core.listed(&children.names)),
+        drop(joining);
+        match (self.core.created(result), listing) {
+            (Action::List, Some(listing)) => match listing.names(&self.session).await {
+                Ok(children) => Ok(self.core.listed(&children)),
                 Err(_) => Ok(Action::List),
             },
-            other => Ok(other),
+            (Action::List, None) => Ok(self.look().unwrap_or(Action::List)),
+            (other, _) => Ok(other),
         }
     }
 
     async fn list(&self) -> Result<Vec<String>, SessionError> {
-        Ok(self.session.children(&self.recipe.path).await?.names)
+        let flight = self.session.flight();
+        let listing = self.mirror.list(&self.session);
+        drop(flight);
+        listing.names(&self.session).await
+    }
+
+    /// What the mirror says, if there is one and it has come as far as our node.
+    fn look(&self) -> Option<Action> {
+        self.mirror.look(&self.session, |mirror| self.core.mirrored(mirror)).flatten()
     }
 
     async fn look_up(&mut self) -> Result<Action, Error> {
@@ -401,18 +424,24 @@ impl Entry<'_> {
 
     /// Watches the one contender before us until it is gone or the session has reconnected.
     async fn watch(&self, child: &str, waiting: &WaitingFor) -> Result<Action, Error> {
+        match self.mirror.wait_for(&self.session, child) {
+            Wait::Ask => {}
+            Wait::Gone => return Ok(self.core.blocker_changed()),
+            Wait::Told(told) => {
+                if self.recipe.on_wait.is_some() || waiting.is_wanted() {
+                    self.tell(child, waiting).await;
+                }
+                // Its end says it; a mirror that ends, by the session's end too, ends this as well.
+                let _ = told.await;
+                return Ok(self.core.blocker_changed());
+            }
+        }
         let path = format!("{}/{child}", self.recipe.path);
         // From before the request: a reconnect after it must not go unseen.
         let mut states = self.session.watch_state();
         match self.session.get_watch(&path).await {
             Ok((data, stat, event)) => {
-                let contender = Contender::read(&self.recipe.path, child, data, stat, None);
-                if let Some(contender) = contender {
-                    if let Some(on_wait) = self.recipe.on_wait.as_ref().filter(|_| !waiting.is(child)) {
-                        on_wait(&contender);
-                    }
-                    waiting.set(contender);
-                }
+                self.tell_of(Contender::read(&self.recipe.path, child, data, stat, None), waiting);
                 tokio::pin!(event);
                 loop {
                     tokio::select! {
@@ -428,10 +457,26 @@ impl Entry<'_> {
                     }
                 }
             }
-            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
+            Err(SessionError::NoNode { .. }) => self.mirror.is_gone(child),
+            Err(SessionError::ConnectionLoss { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }
         Ok(self.core.blocker_changed())
+    }
+
+    /// Reads whom we wait for, for those who want to know.
+    async fn tell(&self, child: &str, waiting: &WaitingFor) {
+        if let Ok((data, stat)) = self.session.get(&format!("{}/{child}", self.recipe.path)).await {
+            self.tell_of(Contender::read(&self.recipe.path, child, data, stat, None), waiting);
+        }
+    }
+
+    fn tell_of(&self, contender: Option<Contender>, waiting: &WaitingFor) {
+        let Some(contender) = contender else { return };
+        if let Some(on_wait) = self.recipe.on_wait.as_ref().filter(|_| !waiting.is(&contender.name)) {
+            on_wait(&contender);
+        }
+        waiting.set(contender);
     }
 
     fn grant(&mut self) -> Result<Guard, Error> {

@@ -1,6 +1,6 @@
 //! A handle to ZooKeeper that outlives its sessions.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
@@ -9,8 +9,10 @@ use zooky_client::{ConnectError, Error as SessionError, Session, SessionConfig, 
 
 use crate::Error;
 use crate::handover::Groups;
+use crate::mirror::Mirrors;
 use crate::observe;
 use crate::revoke::ServerClock;
+use crate::tenure::Nursery;
 
 /// A connection to ZooKeeper for locks; clones share it.
 ///
@@ -33,6 +35,13 @@ struct Inner {
     opening: Mutex<Option<Opening>>,
     /// Closed by the application: a waiter must not take that for a loss and open a new session.
     closed: AtomicBool,
+    /// What all names of this client's contenders begin with.
+    number: u64,
+    /// Where the other halves of the names start, and how many there have been.
+    seed: u64,
+    names: AtomicU64,
+    mirrors: Arc<Mirrors>,
+    nursery: Arc<Nursery>,
     runtime: Handle,
     /// The handles whose tasks share a contender.
     groups: Groups,
@@ -64,6 +73,8 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn connect_with(config: SessionConfig) -> Result<Client, Error> {
+        let random = || getrandom::u64().map_err(|error| ConnectError::Local { why: error.to_string() });
+        let (number, seed) = (random()?, random()?);
         let session = Session::connect(config.clone()).await?;
         Ok(Client {
             inner: Arc::new(Inner {
@@ -71,6 +82,11 @@ impl Client {
                 current: Mutex::new(session),
                 opening: Mutex::new(None),
                 closed: AtomicBool::new(false),
+                number,
+                seed,
+                names: AtomicU64::new(0),
+                mirrors: Mirrors::new(Handle::current()),
+                nursery: Arc::default(),
                 runtime: Handle::current(),
                 groups: Groups::default(),
                 clock: Mutex::new(None),
@@ -138,6 +154,21 @@ impl Client {
         Ok(self.current().close().await?)
     }
 
+    /// 128 bits that no other contender has: the first half is this client's, so that one can see in a queue how many
+    /// clients there are; the other is new each time.
+    pub(crate) fn unique(&self) -> u128 {
+        let count = self.inner.names.fetch_add(1, Ordering::Relaxed);
+        u128::from(self.inner.number) << 64 | u128::from(scattered(self.inner.seed.wrapping_add(count)))
+    }
+
+    pub(crate) fn mirrors(&self) -> &Arc<Mirrors> {
+        &self.inner.mirrors
+    }
+
+    pub(crate) fn nursery(&self) -> &Arc<Nursery> {
+        &self.inner.nursery
+    }
+
     /// What the server's clock shows, if a node that this client made has told.
     pub(crate) fn server_clock(&self) -> Option<ServerClock> {
         *self.inner.clock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -182,4 +213,25 @@ async fn open(
     }
     // Behind it: whoever is told finds the session.
     let _ = told.send(Some(opened.map(|_| ())));
+}
+
+/// A number for each number, in no order that one can see (the finalizer of SplitMix64, which never maps two to one).
+fn scattered(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_comes_twice() {
+        // Two bits of each say that it is ours.
+        let names: std::collections::HashSet<u64> =
+            (0..100_000).map(|n| scattered(n) & !(0b11 << 62)).collect();
+        assert_eq!(names.len(), 100_000);
+    }
 }

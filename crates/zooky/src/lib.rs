@@ -50,6 +50,7 @@ mod layout;
 mod limit;
 mod lock;
 mod many;
+mod mirror;
 pub mod node;
 mod observe;
 mod owner;

@@ -224,7 +224,7 @@ impl Lock {
     /// The server refuses the requests, or the directory holds contenders that would not respect
     /// ours.
     pub async fn acquire(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Lock, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Lock, &WaitingFor::nobody_asks()).await
     }
 
     /// Takes the lock if it is free at this moment. It looks before it creates anything, so that

@@ -10,7 +10,7 @@ use zooky_client::{
     MultiResult, Session, Stat, State,
 };
 
-use crate::acquire::{Recipe, WaitingFor, unique};
+use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup::Pause;
 use crate::core::dialect::Role;
 use crate::core::message;
@@ -114,7 +114,8 @@ impl PersistentLock {
     /// [`Error::Timeout`] with the contender it waited for; else as [`PersistentLock::acquire`].
     pub async fn acquire_timeout(&self, timeout: Duration) -> Result<PersistentGuard, Error> {
         let waiting = WaitingFor::default();
-        limited(&self.recipe.path, timeout, &waiting, self.once(Some(&waiting)), self.wait(&waiting)).await
+        let (once, wait) = (self.once(Some(&waiting)), self.wait(&waiting));
+        Box::pin(limited(&self.recipe.path, timeout, &waiting, once, wait)).await
     }
 
     /// Takes the lock back if it is held under the key; `None` if it is not.
@@ -124,7 +125,7 @@ impl PersistentLock {
     pub async fn take_back(&self) -> Result<Option<PersistentGuard>, Error> {
         let session = self.recipe.client.session().await?;
         while let Some(found) = self.find(&session).await? {
-            let record = found.record.taken_back(holder());
+            let record = found.record.taken_back(self.holder());
             let line = record.line(&self.recipe.owner.since_now().to_line());
             // Another count than the one that was read: somebody else took it back at the same time.
             match session.set(&found.node, line, found.stat.version).await {
@@ -233,11 +234,16 @@ impl PersistentLock {
         }
     }
 
+    /// A name for one who holds.
+    fn holder(&self) -> String {
+        format!("{:032x}", self.recipe.client.unique())
+    }
+
     /// Replaces the granted ephemeral node by a persistent one of the same name. `None`: it was lost before.
     async fn keep(&self, guard: Guard) -> Result<Option<PersistentGuard>, Error> {
         let (session, node) = (guard.session().clone(), guard.path().to_owned());
         let czxid = i64::try_from(guard.fencing_token().czxid()).unwrap_or(i64::MAX);
-        let record = Record { key: self.key.to_string(), czxid, count: 0, holder: holder() };
+        let record = Record { key: self.key.to_string(), czxid, count: 0, holder: self.holder() };
         let mut change = Change { recipe: &self.recipe, node, holder: record.holder.clone(), open: true };
         // From here on the change looks after the node; the session is held until it is over.
         let tenure = guard.into_tenure();
@@ -247,11 +253,6 @@ impl PersistentLock {
         change.open = false;
         Ok(version.map(|version| PersistentGuard::new(&self.recipe, change.node.clone(), record, version)))
     }
-}
-
-/// A name for one who holds.
-fn holder() -> String {
-    format!("{:032x}", unique())
 }
 
 /// Whether it is only that the session was lost. If it was the client that was closed, the next look for a session says

@@ -162,7 +162,7 @@ impl Recipe {
         if let Some(clock) = self.client.server_clock() {
             return Ok(clock.now_ms());
         }
-        let prefix = Kind::written(self.dialect, Role::Lock).prefix(crate::acquire::unique());
+        let prefix = Kind::written(self.dialect, Role::Lock).prefix(self.client.unique());
         let path = format!("{}/{prefix}", self.path);
         let data = self.data().await;
         let made = session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &self.acl).await?;

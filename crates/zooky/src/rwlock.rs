@@ -66,7 +66,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn read(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Reader, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Reader, &WaitingFor::nobody_asks()).await
     }
 
     /// Waits, for ever, until nobody earlier is left. Otherwise as [`crate::Lock::acquire`].
@@ -74,7 +74,7 @@ impl RwLock {
     /// # Errors
     /// As [`crate::Lock::acquire`].
     pub async fn write(&self) -> Result<Guard, Error> {
-        self.recipe.acquire(Role::Writer, &WaitingFor::default()).await
+        self.recipe.acquire(Role::Writer, &WaitingFor::nobody_asks()).await
     }
 
     /// A reader's guard if no writer holds or waits at this moment; as [`crate::Lock::try_acquire`].

@@ -7,7 +7,7 @@ use zooky_client::{
     Session, Stat, State, Watch,
 };
 
-use crate::acquire::{Recipe, WaitingFor, unique};
+use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Kind, Role};
@@ -227,7 +227,7 @@ enum Made {
 impl Bid<'_> {
     fn new(semaphore: &Semaphore, turn: Guard) -> Bid<'_> {
         let session = turn.session().clone();
-        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(unique()));
+        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(semaphore.recipe.client.unique()));
         Bid { semaphore, turn, session, hold, lease, may_exist: false }
     }
 

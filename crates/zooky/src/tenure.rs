@@ -2,12 +2,14 @@
 //! for it, and how it is removed. One [`Guard`](crate::Guard) has it, or several, one after the other or as
 //! readers together, when a process hands the lock on locally.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use zooky_client::{Error as SessionError, EventType, Hold, Session, State};
 
 use crate::Owner;
@@ -102,7 +104,7 @@ impl Tenure {
             minder: Mutex::new(None),
             marker: OnceLock::new(),
         });
-        tenure.mind(WATCH_AFTER);
+        recipe.client.nursery().take_in(&tenure);
         tenure
     }
 
@@ -144,24 +146,34 @@ impl Tenure {
     }
 
     /// The node is no longer minded: whatever happens to it from now on is our own doing.
+    ///
+    /// A deletion that is to be sent goes first, after [`let_go`](Tenure::let_go): it takes the watch along.
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.let_go();
         if let Some(minder) = self.minder().take() {
             minder.abort();
         }
     }
 
+    /// The holder lets go of it: what happens to the node from now on is no loss.
+    fn let_go(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
     /// What was to end it came to nothing: it is minded again.
     pub(crate) fn mind_again(self: &Arc<Tenure>) {
         if self.ended.swap(false, Ordering::AcqRel) {
-            self.mind(Duration::ZERO);
+            self.mind();
         }
     }
 
-    fn mind(self: &Arc<Tenure>, after: Duration) {
-        let (own, others) = (mind_own_node(self.clone(), after), look_out(self.clone()));
+    fn mind(self: &Arc<Tenure>) {
+        let (own, others) = (mind_own_node(self.clone()), look_out(self.clone()));
         let minding = async { tokio::join!(own, others) };
         *self.minder() = Some(self.recipe.client.runtime().spawn(minding).abort_handle());
+        if self.ended.load(Ordering::Acquire) {
+            self.end();
+        }
     }
 
     fn minder(&self) -> MutexGuard<'_, Option<AbortHandle>> {
@@ -171,8 +183,9 @@ impl Tenure {
     /// Removes the node and waits for that, through reconnects; whether it was there until then. Dropped
     /// unfinished, it goes on in the background.
     pub(crate) async fn remove(self: &Arc<Tenure>) -> bool {
-        self.end();
+        self.let_go();
         if self.state() == GuardState::Lost {
+            self.end();
             // Whoever lets go of what was lost by a deletion has stopped: nobody needs to wait for them.
             if let Some(marker) = self.marker.get().cloned() {
                 let session = self.session.clone();
@@ -182,7 +195,9 @@ impl Tenure {
             return false;
         }
         let rest = Unfinished(Some(self));
-        let removed = match delay::send_removal(&self.session, &self.node, self.marker.get()).await {
+        let deleted = delay::send_removal(&self.session, &self.node, self.marker.get());
+        self.end();
+        let removed = match deleted.await {
             Ok(()) => Removed::ByUs,
             Err(SessionError::NoNode { .. }) => Removed::AlreadyGone,
             Err(SessionError::ConnectionLoss { .. }) => {
@@ -196,17 +211,28 @@ impl Tenure {
 
     /// Removes the node without waiting: the request leaves now; only its repetition needs a task.
     pub(crate) fn remove_in_background(self: Arc<Tenure>) {
-        self.end();
-        let sent = delay::send_removal(&self.session, &self.node, self.marker.get());
-        let runtime = self.recipe.client.runtime().clone();
-        runtime.spawn(async move {
-            match sent.await {
-                Ok(()) | Err(SessionError::NoNode { .. }) => {}
-                Err(_) => {
-                    cleanup::remove(&self.session, &self.node, true).await;
-                }
+        self.let_go();
+        let tenure = self.clone();
+        let again = move |fault| {
+            if !matches!(fault, SessionError::NoNode { .. }) {
+                let runtime = tenure.recipe.client.runtime().clone();
+                runtime.spawn(async move {
+                    cleanup::remove(&tenure.session, &tenure.node, true).await;
+                });
             }
-        });
+        };
+        match self.marker.get() {
+            None => self.session.delete_unattended(&self.node, -1, again),
+            marker => {
+                let sent = delay::send_removal(&self.session, &self.node, marker);
+                self.recipe.client.runtime().spawn(async move {
+                    if let Err(fault) = sent.await {
+                        again(fault);
+                    }
+                });
+            }
+        }
+        self.end();
     }
 
     /// It was seen that somebody has removed it.
@@ -258,9 +284,57 @@ async fn look_out(tenure: Arc<Tenure>) {
     }
 }
 
+/// Locks that have been held for so short a time that nobody minds their nodes yet. One task looks after all of a
+/// client's: most are released before it comes to them, and have cost next to nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Nursery(Mutex<Young>);
+
+#[derive(Debug, Default)]
+struct Young {
+    /// With the moment from which on each is minded; the next one first.
+    tenures: VecDeque<(Instant, Weak<Tenure>)>,
+    looked_after: bool,
+}
+
+impl Nursery {
+    fn take_in(self: &Arc<Self>, tenure: &Arc<Tenure>) {
+        let mut young = self.young();
+        young.tenures.push_back((Instant::now() + WATCH_AFTER, Arc::downgrade(tenure)));
+        if !std::mem::replace(&mut young.looked_after, true) {
+            tenure.recipe.client.runtime().spawn(look_after(self.clone()));
+        }
+    }
+
+    fn young(&self) -> MutexGuard<'_, Young> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Minds those who are old enough, and says when the next will be; `None` if there are no more.
+    fn let_out(&self) -> Option<Instant> {
+        let mut young = self.young();
+        let now = Instant::now();
+        while let Some((at, tenure)) = young.tenures.front() {
+            if *at > now {
+                return Some(*at);
+            }
+            if let Some(tenure) = tenure.upgrade().filter(|tenure| !tenure.ended.load(Ordering::Acquire)) {
+                tenure.mind();
+            }
+            young.tenures.pop_front();
+        }
+        young.looked_after = false;
+        None
+    }
+}
+
+async fn look_after(nursery: Arc<Nursery>) {
+    while let Some(next) = nursery.let_out() {
+        tokio::time::sleep_until(next).await;
+    }
+}
+
 /// Watches the contender's own node: deleted by anyone, the lock is lost; and in its data they ask for the lock.
-async fn mind_own_node(tenure: Arc<Tenure>, after: Duration) {
-    tokio::time::sleep(after).await;
+async fn mind_own_node(tenure: Arc<Tenure>) {
     let mut pause = cleanup::Pause::new();
     // Nobody but who revokes changes a contender's data: a change and then no node is an immediate revocation.
     let mut changed = false;

@@ -48,6 +48,25 @@ async fn readers_and_writers(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+async fn taking_a_lock_back(client: &Client) -> Result<(), Error> {
+    use zooky::{Dialect, Lock, Revoke};
+
+    let lock = Lock::new(&client, "/ZktoolsLocks/wanted")?.dialect(Dialect::Zktools)?;
+    assert!(lock.revoke_all(Revoke::ask()).await?.is_empty()); // nobody there
+    let guard = lock.acquire().await?;
+    assert!(guard.has_lock().await?);
+    assert_eq!(lock.revoke_all(Revoke::ask()).await?.asked.len(), 1);
+    guard.revoked().await; // somebody asks; the holder lets go when it can
+    guard.release().await?;
+
+    let held = lock.acquire().await?;
+    let taken = lock.clone().revoking(Revoke::immediately()).acquire().await?;
+    held.lost().await;
+    assert_eq!(lock.clear().await?, 1);
+    assert!(!taken.has_lock().await?);
+    Ok(())
+}
+
 fn judging_by_names() {
     use zooky::inspect::{has_read_lock, has_write_lock};
 
@@ -159,6 +178,7 @@ async fn examples(hosts: String) {
     an_exclusive_lock(client).await.unwrap();
     a_lock_with_a_time_limit(client).await.unwrap();
     readers_and_writers(client).await.unwrap();
+    taking_a_lock_back(client).await.unwrap();
     judging_by_names();
     whether_there_is_a_connection(client);
     looking_at_locks(client).await.unwrap();

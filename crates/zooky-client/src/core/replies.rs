@@ -173,7 +173,12 @@ impl<R, W: Watcher> Core<R, W> {
                     let set = header.err == ErrorCode::OK;
                     return if set { Ok(()) } else { Err(Broken("it did not set the watches again")) };
                 }
-                match self.requests.answered(number) {
+                let mut asked = self.requests.answered(number);
+                if asked.is_none() && header.err == ErrorCode::UNIMPLEMENTED {
+                    // Servers say this at once, out of turn, and then hang up.
+                    asked = self.requests.out_of_turn(number);
+                }
+                match asked {
                     Some(sent) => self.answered(now, header, sent, &mut reader, out),
                     // What was under way when the session was lost has been answered already.
                     None if matches!(self.life, Life::Ending { .. }) => Ok(()),

@@ -103,6 +103,12 @@ impl<R, W> Requests<R, W> {
         if self.sent.front()?.xid == xid { self.sent.pop_front() } else { None }
     }
 
+    /// The request with this number, wherever it stands.
+    pub(super) fn out_of_turn(&mut self, xid: i32) -> Option<Sent<R, W>> {
+        let at = self.sent.iter().position(|sent| sent.xid == xid)?;
+        self.sent.remove(at)
+    }
+
     /// Takes back an answer that turned out to be none.
     pub(super) fn unanswered(&mut self, sent: Sent<R, W>) {
         self.sent.push_front(sent);

@@ -8,7 +8,7 @@ mod lists;
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Latency;
+use super::{Latency, Numbers};
 use crate::config::Config;
 
 /// What `srvr` and others call the version: of the original that we behave like, then ours. Clients cut it
@@ -25,18 +25,8 @@ const RESERVED: [&str; 21] = [
 /// What the answers show of the present state; a list is filled only for the words that show it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
-    pub(crate) zxid: i64,
-    pub(crate) znodes: usize,
-    pub(crate) watches: usize,
-    pub(crate) sessions: usize,
-    pub(crate) ephemerals: usize,
-    pub(crate) data_bytes: u64,
-    pub(crate) connections: usize,
-    pub(crate) outstanding: usize,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
+    pub(crate) numbers: Numbers,
     pub(crate) latency: Latency,
-    pub(crate) uptime_ms: u64,
     pub(crate) port: u16,
     pub(crate) clients: Vec<Client>,
     /// When each session ends (milliseconds since 1970), its id, whether it has a connection; sorted.
@@ -106,30 +96,30 @@ fn server(facts: &Facts, clients: &str) -> String {
         facts.latency.min_ms,
         facts.latency.mean_ms(),
         facts.latency.max_ms,
-        facts.received,
-        facts.sent,
-        facts.connections,
-        facts.outstanding,
-        facts.zxid,
-        facts.znodes,
+        facts.numbers.received,
+        facts.numbers.sent,
+        facts.numbers.connections,
+        facts.numbers.held,
+        facts.numbers.zxid,
+        facts.numbers.znodes,
     )
 }
 
 fn monitor(facts: &Facts) -> String {
     let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
     let numbers: [(&str, u64); 13] = [
-        ("uptime", facts.uptime_ms),
+        ("uptime", facts.numbers.uptime_ms),
         ("min_latency", facts.latency.min_ms),
         ("max_latency", facts.latency.max_ms),
-        ("packets_received", facts.received),
-        ("packets_sent", facts.sent),
-        ("num_alive_connections", facts.connections as u64),
-        ("outstanding_requests", facts.outstanding as u64),
-        ("znode_count", facts.znodes as u64),
-        ("watch_count", facts.watches as u64),
-        ("ephemerals_count", facts.ephemerals as u64),
-        ("approximate_data_size", facts.data_bytes),
-        ("global_sessions", facts.sessions as u64),
+        ("packets_received", facts.numbers.received),
+        ("packets_sent", facts.numbers.sent),
+        ("num_alive_connections", facts.numbers.connections as u64),
+        ("outstanding_requests", facts.numbers.held as u64),
+        ("znode_count", facts.numbers.znodes as u64),
+        ("watch_count", facts.numbers.watches as u64),
+        ("ephemerals_count", facts.numbers.ephemerals as u64),
+        ("approximate_data_size", facts.numbers.data_bytes),
+        ("global_sessions", facts.numbers.sessions as u64),
         ("local_sessions", 0),
     ];
     // Writing to a string cannot fail, here and below.
@@ -183,7 +173,8 @@ mod tests {
     #[test]
     fn monitors_can_read_the_answers() {
         let config = Config::new("127.0.0.1:0".parse().unwrap(), "d");
-        let facts = Facts { zxid: 0x1f, znodes: 4, ..Facts::default() };
+        let numbers = Numbers { zxid: 0x1f, znodes: 4, ..Numbers::default() };
+        let facts = Facts { numbers, ..Facts::default() };
         assert_eq!(answer("ruok", &config, &facts), "imok");
         assert!(answer("conf", &config, &facts).contains("tickTime=2000\n"));
         let srvr = answer("srvr", &config, &facts);

@@ -5,32 +5,12 @@
 
 use std::fmt::Write;
 
+use super::Numbers;
 use super::four_letter::VERSION;
 use crate::config::Limits;
 
 /// A longer request is none.
 pub(crate) const HEAD_BYTES: usize = 8 << 10;
-
-/// The present numbers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Numbers {
-    pub(crate) uptime_ms: u64,
-    pub(crate) zxid: i64,
-    pub(crate) znodes: usize,
-    pub(crate) watches: usize,
-    pub(crate) sessions: usize,
-    pub(crate) ephemerals: usize,
-    pub(crate) data_bytes: u64,
-    pub(crate) tree_bytes: u64,
-    pub(crate) watch_bytes: u64,
-    pub(crate) buffer_bytes: usize,
-    pub(crate) connections: usize,
-    pub(crate) refused: u64,
-    pub(crate) held: usize,
-    pub(crate) log_waiting_bytes: usize,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
-}
 
 /// The request's first line, once its whole head is there.
 pub(crate) fn request(input: &[u8]) -> Option<&[u8]> {

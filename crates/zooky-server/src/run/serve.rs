@@ -217,26 +217,7 @@ impl Run {
     }
 
     fn answer_scrape(&mut self, key: u64, request: &[u8]) {
-        let stats = self.core.stats();
-        let numbers = metrics::Numbers {
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            zxid: self.core.last_zxid(),
-            znodes: stats.znodes,
-            watches: stats.watches,
-            sessions: stats.sessions,
-            ephemerals: stats.ephemerals,
-            data_bytes: stats.approximate_data_size,
-            tree_bytes: stats.tree_bytes,
-            watch_bytes: stats.watch_bytes,
-            buffer_bytes: self.conns.buffer_bytes(),
-            connections: self.conns.len(),
-            refused: self.doors.refused,
-            held: self.held.len(),
-            log_waiting_bytes: self.syncer.waiting_bytes(),
-            received: self.received,
-            sent: self.sent,
-        };
-        let answer = metrics::answer(request, &numbers, &self.config.limits);
+        let answer = metrics::answer(request, &self.numbers(), &self.config.limits);
         self.hold(key, Some(Bytes::from(answer)), self.syncer.needed());
         self.hold(key, None, self.syncer.needed());
     }

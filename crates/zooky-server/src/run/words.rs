@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Run;
 use crate::core::ConnId;
 use crate::net::four_letter::{self, Client, Facts};
-use crate::net::{Conn, Latency};
+use crate::net::{Conn, Latency, Numbers};
 
 impl Run {
     /// Answers a word and closes the connection.
@@ -23,24 +23,32 @@ impl Run {
         self.hold(key, None, self.syncer.needed());
     }
 
-    fn facts(&mut self, word: &str) -> Facts {
+    /// The counts of the whole server.
+    pub(super) fn numbers(&self) -> Numbers {
         let stats = self.core.stats();
-        let mut facts = Facts {
+        Numbers {
+            uptime_ms: self.now.mono_ms - self.started_ms,
             zxid: self.core.last_zxid(),
             znodes: stats.znodes,
             watches: stats.watches,
             sessions: stats.sessions,
             ephemerals: stats.ephemerals,
             data_bytes: stats.approximate_data_size,
+            tree_bytes: stats.tree_bytes,
+            watch_bytes: stats.watch_bytes,
+            buffer_bytes: self.conns.buffer_bytes(),
             connections: self.conns.len(),
-            outstanding: self.held.len(),
+            refused: self.doors.refused,
+            held: self.held.len(),
+            log_waiting_bytes: self.syncer.waiting_bytes(),
             received: self.received,
             sent: self.sent,
-            latency: self.latency,
-            uptime_ms: self.now.mono_ms - self.started_ms,
-            port: self.addr.port(),
-            ..Facts::default()
-        };
+        }
+    }
+
+    fn facts(&mut self, word: &str) -> Facts {
+        let (numbers, latency, port) = (self.numbers(), self.latency, self.addr.port());
+        let mut facts = Facts { numbers, latency, port, ..Facts::default() };
         match word {
             "stat" | "cons" => facts.clients = self.clients(),
             "dump" => {

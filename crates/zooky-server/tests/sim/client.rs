@@ -120,6 +120,12 @@ fn write(rng: &mut Rng) -> MultiOp {
     }
 }
 
+/// A write whose record is as long as that of every other.
+pub(crate) fn uniform_write(rng: &mut Rng) -> Request {
+    let data = Some(Bytes::from(vec![rng.below(256) as u8; 300]));
+    Request::SetData { path: "/a".to_owned(), data, version: -1 }
+}
+
 /// Something to ask.
 pub(crate) fn request(rng: &mut Rng) -> Request {
     let watch = !rng.one_in(4);

@@ -103,6 +103,9 @@ pub(crate) struct Sim {
     starts: i64,
     /// How rare crashes are in this world, and how rarely time leaps.
     calm: usize,
+    /// Most writes of this world have one length, so that what one life has left of its log fits behind what the
+    /// next one writes there.
+    uniform: bool,
     trace: Trace,
 }
 
@@ -151,6 +154,7 @@ impl Sim {
             next_conn: 1,
             starts: 0,
             calm: 1 + rng.below(10),
+            uniform: rng.one_in(3),
             // A seed that is run alone tells all of its story.
             trace: Trace {
                 hash: DefaultHasher::new(),
@@ -190,8 +194,11 @@ impl Sim {
             return;
         }
         for _ in 0..1 + self.rng.below(4) {
-            let request =
-                if self.rng.one_in(60) { Request::CloseSession } else { client::request(&mut self.rng) };
+            let request = match self.rng.below(60) {
+                0 => Request::CloseSession,
+                1..=40 if self.uniform => client::uniform_write(&mut self.rng),
+                _ => client::request(&mut self.rng),
+            };
             self.ask(client, request);
         }
     }

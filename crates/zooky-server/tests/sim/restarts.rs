@@ -178,6 +178,9 @@ impl Sim {
         if !self.server.as_ref().is_some_and(Server::is_idle) {
             return;
         }
+        if self.rng.one_in(4) {
+            return self.flip_a_bit_of_a_snapshot();
+        }
         let copy = self.disk.copy();
         let mut logs: Vec<String> =
             copy.names().into_iter().filter(|name| name.starts_with("log.")).collect();
@@ -216,6 +219,34 @@ impl Sim {
                 assert_same_bytes(&copy, &self.disk, &name, start);
             }
             other => panic!("the wrong bit is not named: {:?}", other.map(|r| r.core.last_zxid())),
+        }
+    }
+}
+
+impl Sim {
+    /// One bit of the newest snapshot goes wrong, on a copy of the disk: it is named, and the one before it and the
+    /// logs make up for it; if there is none before it, nothing is made up.
+    fn flip_a_bit_of_a_snapshot(&mut self) {
+        let copy = self.disk.copy();
+        let names = copy.names();
+        let number = |name: &String| i64::from_str_radix(name.strip_prefix("snapshot.")?, 16).ok();
+        let mut snapshots: Vec<i64> = names.iter().filter_map(number).collect();
+        snapshots.sort_unstable();
+        let Some(&newest) = snapshots.last() else { return };
+        let name = format!("snapshot.{newest:x}");
+        copy.flip(&name, self.rng.below(copy.bytes(&name).len() * 8));
+        self.trace.note(format!("a bit of {name} is wrong"));
+        match recover(&copy.storage(), config(self.starts)) {
+            Ok(recovered) => {
+                assert_eq!(recovered.invalid.first().map(|one| one.0), Some(newest), "{name} is not named");
+                assert_eq!(recovered.core.last_zxid(), self.world.model.zxid, "without {name}");
+                self.compare(&Server::new(recovered.core, recovered.log));
+            }
+            Err(LogError::Corrupt { path, .. } | LogError::Restore { path, .. }) => {
+                assert_eq!(path, Path::new("/sim").join(&name));
+                assert_eq!(snapshots.len(), 1, "an older snapshot is there");
+            }
+            Err(other) => panic!("the wrong bit of {name} is not named: {other}"),
         }
     }
 }

@@ -6,24 +6,25 @@
 //! - A node is ours only if it carries our unique name **and** the present session owns it. A new
 //!   session makes a new name.
 //! - A create whose fate is unknown is looked up by that name before anything else is decided.
-//! - The lock is granted by a listing that shows our node and nobody before it that blocks us,
+//! - The lock is granted by a listing, or a mirror that is as true as one, that shows our node and nobody before it that blocks us,
 //!   never by the deletion of a predecessor alone: it may have left without ever holding the lock.
 //! - Each waiter watches one node: the last one that blocks it.
 
 use super::dialect::{Kind, classify};
+use super::mirror::Mirror;
 use super::queue::{Queue, Refusal, check_reserve};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Send create and list in one flight; then [`Contender::created`], and with a node made,
+    /// Send create and list in one flight (create alone if there is a mirror); then [`Contender::created`], and with a node made,
     /// [`Contender::listed`].
     Join,
     /// Create the lock's directory (and its parents), then [`Contender::directory_made`].
     MakeDirectory,
     /// Sync, list, and look for our name; then [`Contender::looked_up`].
     LookUp,
-    /// List the children; then [`Contender::listed`].
+    /// List the children; then [`Contender::listed`]. Or look into the mirror: [`Contender::mirrored`].
     List,
     /// Read this child and watch it; when it is gone, or the session has reconnected,
     /// [`Contender::blocker_changed`].
@@ -150,6 +151,18 @@ impl Contender {
         }
     }
 
+    /// A mirror, in place of a listing made after our create; `None` if it is behind that, so that we must list.
+    pub(crate) fn mirrored(&self, mirror: &Mirror) -> Option<Action> {
+        let node = self.node.as_ref().filter(|node| mirror.contains(&node.name))?;
+        if let Some(refusal) = mirror.refusal(self.kind, self.allow_foreign) {
+            return Some(Action::Refuse(refusal));
+        }
+        Some(match mirror.blocker_of(&node.name) {
+            None => Action::Grant,
+            Some(blocker) => Action::Watch(blocker.to_owned()),
+        })
+    }
+
     /// The one we waited for is gone, or something happened to the session: look again.
     pub(crate) fn blocker_changed(&self) -> Action {
         Action::List
@@ -218,6 +231,23 @@ mod tests {
         let node = own(&c, 2_147_483_647);
         assert!(matches!(c.created(Ok(node.clone())), Action::Refuse(Refusal::Exhausted { .. })));
         assert_eq!(c.node(), Some(&node));
+    }
+
+    #[test]
+    fn a_mirror_that_is_behind_grants_nothing() {
+        let mut c = contender(1, Kind::KazooLock);
+        let (node, other) = (own(&c, 5), own(&contender(2, Kind::KazooLock), 4));
+        c.created(Ok(node.clone()));
+        let mut mirror = Mirror::new(&[], 4);
+        assert_eq!(c.mirrored(&mirror), None);
+        mirror.created(&other.name).unwrap();
+        assert_eq!(c.mirrored(&mirror), None, "whoever is before us may not have been told of");
+        mirror.created(&node.name).unwrap();
+        assert_eq!(c.mirrored(&mirror), Some(Action::Watch(other.name.clone())));
+        mirror.deleted(&other.name);
+        assert_eq!(c.mirrored(&mirror), Some(Action::Grant));
+        mirror.deleted(&node.name);
+        assert_eq!(c.mirrored(&mirror), None, "a listing decides whether it is gone");
     }
 
     #[test]

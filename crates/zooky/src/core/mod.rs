@@ -8,6 +8,7 @@ pub(crate) mod dialect;
 pub(crate) mod handover;
 pub(crate) mod leases;
 pub(crate) mod message;
+pub(crate) mod mirror;
 #[cfg(test)]
 mod model;
 pub(crate) mod queue;

@@ -17,10 +17,13 @@ pub mod op {
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const GET_CHILDREN2: i32 = 12;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const REMOVE_WATCHES: i32 = 18;
     pub const CREATE_CONTAINER: i32 = 19;
     pub const SET_WATCHES: i32 = 101;
+    pub const ADD_WATCH: i32 = 106;
 }
 
 /// Where the next connection is cut.

@@ -52,6 +52,7 @@ impl Single for Ours {
 
     fn up(&mut self) {
         let mut config = Config::new(self.addr, self.data.path());
+        config.four_letter_words = zooky_server::FourLetterWords::All;
         config.tick = self.tick;
         self.server = Some(Server::start(config).unwrap());
     }

@@ -185,6 +185,20 @@ fn a_one_shot_watch_on_the_heels_of_a_tree_ends_it() {
     assert!(play.told().is_empty());
 }
 
+/// As Apache's does: its answer overtakes that of a write, and then the connection is closed.
+#[test]
+fn a_server_that_does_not_know_trees_says_so_out_of_turn() {
+    let mut play = Play::open(settings());
+    play.ask("write", Request::Delete { path: "/g".into(), version: -1 }, None);
+    play.ask("tree", Request::AddWatch { path: "/d".into(), mode: 1 }, Some(waiter("tree")));
+    play.written();
+    play.reply(2, -1, ErrorCode::UNIMPLEMENTED, &Response::Empty);
+    assert!(matches!(play.failure("tree"), Some(Error::Server { code: ErrorCode::UNIMPLEMENTED, .. })));
+    assert!(!play.said("Disconnect"));
+    play.lose_connection();
+    assert_eq!(play.failure("write"), loss("/g"));
+}
+
 #[test]
 fn the_session_s_end_is_told_to_trees_too() {
     let mut play = Play::open(settings());

@@ -1,0 +1,270 @@
+//! Locks whose queue is mirrored: what passes over the wire, and that no mirror is believed when it must not be.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::proxy::{Proxy, op};
+use common::{LONG, Observer, client, client_with_timeout, config, eventually, path};
+use tokio::task::{JoinHandle, JoinSet};
+use zooky::session::{CreateMode, Session, State};
+use zooky::{Acl, Client, Dialect, Error, Guard, Lock};
+
+/// A lock seen by a client behind a proxy, by one that has its own connection, and by an observer.
+struct Play {
+    proxy: Proxy,
+    client: Client,
+    ours: Lock,
+    theirs: Lock,
+    observer: Observer,
+}
+
+impl Play {
+    /// The client behind the proxy keeps a mirror.
+    async fn begin(hosts: &str, name: &str) -> Play {
+        let (proxy, path) = (Proxy::start(hosts).await, path(name));
+        let client = client_with_timeout(&proxy.hosts(), Duration::from_secs(4)).await;
+        let ours = Lock::new(&client, &path).unwrap();
+        let theirs = Lock::new(&common::client(hosts).await, &path).unwrap();
+        let observer = Observer::new(hosts).await;
+        observer.make(&path).await;
+        let play = Play { proxy, client, ours, theirs, observer };
+        play.use_it().await;
+        eventually("a mirror", || async {
+            let mirrored = play.is_mirrored().await;
+            if !mirrored {
+                play.use_it().await;
+            }
+            mirrored.then_some(())
+        })
+        .await;
+        play
+    }
+
+    /// Several wait at once, again and again.
+    async fn use_it(&self) {
+        wait_together(&self.theirs, &self.ours, &self.observer).await;
+    }
+
+    /// Whether a free lock is taken without a listing.
+    async fn is_mirrored(&self) -> bool {
+        self.proxy.forget();
+        self.ours.acquire().await.unwrap().release().await.unwrap();
+        let seen = self.proxy.requests();
+        !seen.contains(&op::GET_CHILDREN) && !seen.contains(&op::GET_CHILDREN2)
+    }
+
+    /// Our client waits, or is granted, in a task.
+    fn acquiring(&self) -> JoinHandle<Result<Guard, Error>> {
+        let ours = self.ours.clone();
+        tokio::spawn(async move { ours.acquire().await })
+    }
+
+    async fn disconnect(&self) {
+        self.proxy.refuse();
+        let session = self.client.current();
+        eventually("the disconnect", || async { (session.state() != State::Connected).then_some(()) }).await;
+    }
+
+    /// Creates a child that is somebody else's.
+    async fn intrude(&self, child: &str, mode: CreateMode) -> String {
+        let path = format!("{}/{child}", self.ours.path());
+        self.observer.session.create(&path, "", mode, &Acl::open()).await.unwrap().path
+    }
+
+    async fn remove(&self, path: &str) {
+        self.observer.session.delete(path, -1).await.unwrap();
+    }
+}
+
+/// Six contenders of one client wait for the same lock.
+async fn wait_together(theirs: &Lock, ours: &Lock, observer: &Observer) {
+    let holder = theirs.acquire().await.unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..6 {
+        let ours = ours.clone();
+        waiting.spawn(async move { ours.acquire().await.unwrap().release().await.unwrap() });
+    }
+    observer.count(ours.path(), 7).await;
+    holder.release().await.unwrap();
+    while let Some(served) =
+        tokio::time::timeout(LONG / 2, waiting.join_next()).await.expect("all are served")
+    {
+        served.unwrap();
+    }
+}
+
+async fn granted(task: JoinHandle<Result<Guard, Error>>) -> Guard {
+    tokio::time::timeout(LONG / 2, task).await.expect("it is served").unwrap().unwrap()
+}
+
+backends!(a_mirrored_lock_costs_a_create_and_a_delete:
+    ours_a_mirrored_lock_costs_a_create_and_a_delete,
+    apache_a_mirrored_lock_costs_a_create_and_a_delete);
+
+async fn a_mirrored_lock_costs_a_create_and_a_delete(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored").await;
+    let holder = play.theirs.acquire().await.unwrap();
+    play.proxy.forget();
+    let waiting = play.acquiring();
+    play.observer.count(play.ours.path(), 2).await;
+    holder.release().await.unwrap();
+    let guard = granted(waiting).await;
+    guard.release().await.unwrap();
+    let mut seen = play.proxy.requests();
+    // A guard that is held for some time looks after its own node.
+    seen.retain(|&op| op != op::GET_DATA);
+    assert_eq!(seen, [op::CREATE2, op::DELETE]);
+    // Nobody uses it any more: then it costs nothing any more either.
+    eventually("the watch's removal", || async {
+        play.proxy.requests().contains(&op::REMOVE_WATCHES).then_some(())
+    })
+    .await;
+    assert!(!play.is_mirrored().await);
+}
+
+backends!(a_mirrored_waiter_looks_again_after_a_disconnect:
+    ours_a_mirrored_waiter_looks_again_after_a_disconnect,
+    apache_a_mirrored_waiter_looks_again_after_a_disconnect);
+
+async fn a_mirrored_waiter_looks_again_after_a_disconnect(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-disconnect").await;
+    let holder = play.theirs.acquire().await.unwrap();
+    play.proxy.forget();
+    let waiting = play.acquiring();
+    play.proxy.wait_for(&[op::CREATE2]).await;
+    play.observer.count(play.ours.path(), 2).await;
+    let session = play.client.current().id();
+    play.disconnect().await;
+    // Nobody tells the mirror.
+    holder.release().await.unwrap();
+    play.proxy.admit();
+    let guard = granted(waiting).await;
+    assert_eq!(play.client.current().id(), session, "the session goes on");
+    guard.release().await.unwrap();
+}
+
+backends!(whoever_came_during_a_disconnect_is_waited_for:
+    ours_whoever_came_during_a_disconnect_is_waited_for,
+    apache_whoever_came_during_a_disconnect_is_waited_for);
+
+async fn whoever_came_during_a_disconnect_is_waited_for(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-gap").await;
+    play.disconnect().await;
+    let holder = play.theirs.acquire().await.unwrap();
+    play.proxy.admit();
+    let waiting = play.acquiring();
+    play.observer.count(play.ours.path(), 2).await;
+    let session = play.client.current();
+    // Everything that was asked before is answered by then.
+    for _ in 0..3 {
+        eventually("a connection", || async { session.sync("/").await.ok() }).await;
+    }
+    assert!(!waiting.is_finished(), "two hold the lock");
+    let token = holder.fencing_token();
+    holder.release().await.unwrap();
+    let guard = granted(waiting).await;
+    assert!(guard.fencing_token() > token);
+    guard.release().await.unwrap();
+}
+
+backends!(a_mirrored_waiter_whose_session_is_lost_joins_again:
+    ours_a_mirrored_waiter_whose_session_is_lost_joins_again,
+    apache_a_mirrored_waiter_whose_session_is_lost_joins_again);
+
+async fn a_mirrored_waiter_whose_session_is_lost_joins_again(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-loss").await;
+    let holder = play.theirs.acquire().await.unwrap();
+    let waiting = play.acquiring();
+    let [_, old] = &play.observer.count(play.ours.path(), 2).await[..] else { panic!() };
+    let lost = play.client.current();
+    play.disconnect().await;
+    lost.lost().await;
+    play.observer.count(play.ours.path(), 1).await;
+    play.proxy.admit();
+    let [_, new] = &play.observer.count(play.ours.path(), 2).await[..] else { panic!() };
+    assert_eq!(old[..16], new[..16], "one client");
+    assert_ne!(old[..32], new[..32], "another contender");
+    assert!(!waiting.is_finished());
+    holder.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+}
+
+backends!(a_directory_that_was_made_anew_is_listed_anew:
+    ours_a_directory_that_was_made_anew_is_listed_anew,
+    apache_a_directory_that_was_made_anew_is_listed_anew);
+
+async fn a_directory_that_was_made_anew_is_listed_anew(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-anew").await;
+    play.remove(play.ours.path()).await;
+    play.observer.make(play.ours.path()).await;
+    // Its numbers start again, at those that the mirror has seen.
+    let holder = play.theirs.acquire().await.unwrap();
+    let waiting = play.acquiring();
+    play.observer.count(play.ours.path(), 2).await;
+    play.client.current().sync("/").await.unwrap();
+    assert!(!waiting.is_finished(), "two hold the lock");
+    holder.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+}
+
+backends!(strangers_are_refused_by_a_mirror_too:
+    ours_strangers_are_refused_by_a_mirror_too,
+    apache_strangers_are_refused_by_a_mirror_too);
+
+async fn strangers_are_refused_by_a_mirror_too(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-strangers").await;
+    let curator = "_c_01234567-89ab-4def-8123-456789abcdef-lock-";
+    let stranger = play.intrude(curator, CreateMode::EPHEMERAL_SEQUENTIAL).await;
+    let refused = play.acquiring().await.unwrap();
+    assert!(matches!(refused, Err(Error::ForeignContender { dialect: Dialect::Curator, .. })), "{refused:?}");
+    play.remove(&stranger).await;
+    let stranger = play.intrude("config", CreateMode::PERSISTENT).await;
+    let refused = play.acquiring().await.unwrap();
+    assert!(matches!(&refused, Err(Error::UnknownChild { child, .. }) if child == "config"), "{refused:?}");
+    play.remove(&stranger).await;
+    play.observer.count(play.ours.path(), 0).await;
+    play.client.current().sync("/").await.unwrap();
+    assert!(play.is_mirrored().await, "the mirror is still true");
+}
+
+backends!(a_contender_that_may_not_be_seen_is_not_passed_over:
+    ours_a_contender_that_may_not_be_seen_is_not_passed_over,
+    apache_a_contender_that_may_not_be_seen_is_not_passed_over);
+
+/// Servers tell nobody of a node that they may not read; a listing of the directory shows it all the same.
+async fn a_contender_that_may_not_be_seen_is_not_passed_over(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-hidden").await;
+    let secret = Session::connect(config(&hosts).auth("digest", "somebody:else")).await.unwrap();
+    let hidden = format!("{}/9f1c2d3e4b5a4c7d8e9f0a1b2c3d4e5f__lock__", play.ours.path());
+    let hidden =
+        secret.create(&hidden, "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::creator_all()).await.unwrap();
+    let mut waiting = play.acquiring();
+    // Where it may be watched, it is waited for; else there is an error.
+    match tokio::time::timeout(Duration::from_secs(1), &mut waiting).await {
+        Ok(over) => assert!(over.unwrap().is_err(), "two hold the lock"),
+        Err(_) => waiting.abort(),
+    }
+    secret.delete(&hidden.path, -1).await.unwrap();
+    play.observer.count(play.ours.path(), 0).await;
+    granted(play.acquiring()).await.release().await.unwrap();
+}
+
+backends!(servers_without_recursive_watches_are_listed:
+    ours_servers_without_recursive_watches_are_listed,
+    apache_servers_without_recursive_watches_are_listed);
+
+async fn servers_without_recursive_watches_are_listed(hosts: String) {
+    let proxy = Proxy::start(&hosts).await;
+    proxy.hide_operation(op::ADD_WATCH);
+    let path = path("old-server");
+    let (observer, through) = (Observer::new(&hosts).await, client(&proxy.hosts()).await);
+    let lock = Lock::new(&through, &path).unwrap();
+    for round in 0..3 {
+        wait_together(&lock, &lock, &observer).await;
+        let asked = proxy.requests().iter().filter(|&&op| op == op::ADD_WATCH).count();
+        // The server hangs up behind its answer, which may be lost with that: then it is asked once more.
+        assert!((1..=3).contains(&asked), "asked {asked} times in round {round}");
+    }
+}
