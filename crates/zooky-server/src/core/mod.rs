@@ -56,9 +56,11 @@ pub use replay::{ReplayError, RestoreError};
 pub use report::SessionReport;
 pub use stats::Stats;
 
-/// How many watches of connections that are gone one step clears away: more than any step sets, so that they do not
-/// pile up.
-const BURIED: usize = 2 * ops::set_watches::PORTION;
+/// How many watches of connections that are gone a step clears away besides twice as many as it has set, so that they do not
+/// pile up, and nobody else pays for that.
+const BURIED: usize = 16;
+/// The same for a tick.
+const BURIED_BY_TICK: usize = 128;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -206,6 +208,8 @@ impl Core {
     /// One step: takes `input`, adds to `out` what is to be done. `now` must not go back.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         self.now = now;
+        let more = if matches!(input, Input::Tick) { BURIED_BY_TICK } else { BURIED };
+        let before = self.data_watches.len() + self.child_watches.len();
         match input {
             Input::Opened { conn, peer } => {
                 self.conns.insert(conn, Conn::new(peer));
@@ -221,7 +225,8 @@ impl Core {
             Input::Tick => self.tick(out),
         }
         self.shed_watches(out);
-        self.bury(BURIED);
+        let set = (self.data_watches.len() + self.child_watches.len()).saturating_sub(before);
+        self.bury(2 * set + more);
     }
 
     /// Clears away a few of the watches of connections that are gone.

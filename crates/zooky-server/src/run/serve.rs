@@ -13,6 +13,8 @@ use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 const FRAMES: usize = 512;
 /// For how long it is served then; one frame is in any case.
 const SHARE: Duration = Duration::from_micros(200);
+/// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
+const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
 /// What to do next with a connection.
 enum Next {
@@ -66,8 +68,7 @@ impl Run {
                 self.light_ms = self.now.mono_ms;
             }
         }
-        let beside = self.now.mono_ms - self.light_ms <= BESIDE_MS;
-        let limit = if beside { BACKLOG_BESIDE } else { BACKLOG };
+        let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
         let begin = Instant::now();
         while let Some(slot) = self.backlog.pop_front() {
             if self.holds_reads()? {
@@ -80,6 +81,11 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody has been served of late who asks little.
+    fn is_beside(&self) -> bool {
+        self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -106,10 +112,12 @@ impl Run {
     /// Reads once and serves the frames that are there, for its share of the time.
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
+        let alone = self.ready.is_empty() && self.backlog.is_empty();
+        let share = if alone || !self.is_beside() { SHARE } else { SHARE_BESIDE };
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
-            if served > 0 && begin.elapsed() >= SHARE {
+            if served > 0 && begin.elapsed() >= share {
                 break;
             }
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };

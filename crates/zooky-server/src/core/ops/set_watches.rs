@@ -15,7 +15,7 @@ use crate::core::watches::Mode;
 use crate::core::{ConnId, Core, Output, acl};
 
 /// How many paths are set in one step.
-pub(in crate::core) const PORTION: usize = 256;
+pub(in crate::core) const PORTION: usize = 64;
 
 /// The lists of paths, in their order on the wire. setWatches has the first three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
