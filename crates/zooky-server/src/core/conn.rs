@@ -77,6 +77,10 @@ impl Core {
                 };
                 let tells = self.told_by(&request);
                 let result = self.serve(&caller, request, out);
+                if op == OpCode::CHECK && result == Err(ErrorCode::UNIMPLEMENTED) {
+                    // One that holds: the original has no answer to it and closes.
+                    return self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out);
+                }
                 self.answer_as_of(tells, &caller, &result, out);
             }
         }
@@ -149,11 +153,10 @@ impl Core {
     }
 }
 
-/// Whether the opcode is one of those that clients may ask outside of multi. The original answers
+/// Whether the opcode is one of those that clients may ask outside of multi (a check is, of sorts). The original answers
 /// all others with "unimplemented", and closes the connection.
 fn is_request(op: OpCode) -> bool {
-    op.text().is_some()
-        && !matches!(op, OpCode::CHECK | OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
+    op.text().is_some() && !matches!(op, OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
 }
 
 /// A frame with its length in front.
