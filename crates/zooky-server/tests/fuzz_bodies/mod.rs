@@ -55,7 +55,7 @@ pub fn requests(bytes: &[u8]) {
             match output {
                 Output::Append(record) => log.push(record),
                 Output::Close { conn } => assert_eq!(conn, bad),
-                Output::Send { conn, frame } => {
+                Output::Send { conn, frame, .. } => {
                     assert_eq!(frame_end(&frame, usize::MAX), Ok(Some(frame.len())));
                     let header = ReplyHeader::decode(&mut Reader::new(&frame[4..])).unwrap();
                     assert!(conn == bad || header.xid == zooky_wire::xid::EVENT);
