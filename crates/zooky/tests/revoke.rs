@@ -135,6 +135,42 @@ async fn an_immediate_revocation_hits_those_before_and_nobody_behind(hosts: Stri
     }
 }
 
+backends!(an_acquirer_without_time_revokes_all_the_same:
+    ours_an_acquirer_without_time_revokes_all_the_same,
+    apache_an_acquirer_without_time_revokes_all_the_same);
+
+/// As zktools' `acquire(timeout=0, revoke=...)` does.
+async fn an_acquirer_without_time_revokes_all_the_same(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let clients = [client(&hosts).await, client(&hosts).await];
+    for dialect in DIALECTS {
+        let path = path("no-time");
+        let holder = lock(&clients[0], &path, dialect).revocable(true).acquire().await.unwrap();
+        let asking = lock(&clients[1], &path, dialect).revoking(Revoke::ask());
+        assert!(asking.try_acquire().await.unwrap().is_none());
+        let (_, stat) = observer.session.get(holder.path()).await.unwrap();
+        assert_eq!(stat.version, 0, "{dialect}: a try asks nobody");
+        let fault = asking.acquire_timeout(Duration::ZERO).await.unwrap_err();
+        assert!(matches!(&fault, Error::Timeout { holder: Some(_), .. }), "{fault}");
+        holder.revoked().await;
+        observer.count(&path, 1).await;
+
+        let spared = Revoke::immediately().held_longer_than(Duration::from_secs(3600));
+        let fault = lock(&clients[1], &path, dialect)
+            .revoking(spared)
+            .acquire_timeout(Duration::ZERO)
+            .await
+            .unwrap_err();
+        assert!(matches!(fault, Error::Timeout { .. }), "{fault}");
+        assert!(holder.is_held());
+        let taking = lock(&clients[1], &path, dialect).revoking(Revoke::immediately());
+        let guard = taking.acquire_timeout(Duration::ZERO).await.unwrap();
+        holder.lost().await;
+        guard.release().await.unwrap();
+        observer.count(&path, 0).await;
+    }
+}
+
 backends!(a_waiter_that_is_removed_by_force_is_told: ours_a_waiter_that_is_removed_is_told, apache_a_waiter_that_is_removed_is_told);
 
 async fn a_waiter_that_is_removed_by_force_is_told(hosts: String) {
