@@ -11,6 +11,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY bench bench
+COPY python python
 RUN cargo build --release --locked -p zooky-cli && install -d -m 0700 /data
 
 FROM debian:bookworm-slim

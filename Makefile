@@ -2,10 +2,14 @@
 # Any of them may be run again and again; what is there is not built or fetched twice.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint fmt peers bench soak mutants fuzz
+.PHONY: help demo test check lint fmt peers python bench soak mutants fuzz
 
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+# `--doc` runs the examples of these too, whatever their manifests say; they are the sources of zooky and its client a
+# second time, by other names.
+NO_DOCTESTS := --exclude zooky-client-simulated --exclude zooky-simulated
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -14,12 +18,13 @@ demo: ## three processes contend for one lock
 	cargo run --release -- demo
 
 test: peers lint ## everything that must hold before a change is merged
-	cargo test --workspace --doc
+	cargo test --workspace --doc $(NO_DOCTESTS)
 ifeq ($(NEXTEST),yes)
 	cargo nextest run --workspace
 else
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --lib --bins --tests --no-fail-fast
 endif
+	python/check
 	fuzz/run --where-possible
 
 check: lint ## the inner loop: style, lints, the rules of the house, unit tests
@@ -35,6 +40,9 @@ fmt: ## mend the formatting
 
 peers: ## the real servers and clients that tests need, where they are missing
 	@tests/peers/install
+
+python: peers ## the Python package: its wheel, its types, its tests (a part of `test`)
+	python/check
 
 bench: peers ## zooky beside its peers, into docs/benchmarks.md
 	cargo run --release -p zooky-bench

@@ -16,6 +16,9 @@ use zooky_wire::{CreateMode, Request};
 
 /// What the good client's p99 may be under attack, as a multiple of its quiet one.
 const AT_MOST: f64 = 2.0;
+/// How often the good client asks. Faster it would have its answers in the disk's good times and few in the bad ones, and
+/// the more so the fewer others there are; so quiet and attack could not be compared.
+const PACE: Duration = Duration::from_millis(2);
 /// How long the attackers have to get going before anything is measured.
 const LEAD: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,9 @@ pub(crate) struct Plan {
 /// What the good client saw in one slice, in microseconds.
 #[derive(Debug, Default)]
 struct Seen {
+    /// All requests, each from when it was due: one that waits for the answer before it is late already.
+    all: Vec<f64>,
+    /// From sending.
     writes: Vec<f64>,
     reads: Vec<f64>,
 }
@@ -115,7 +121,7 @@ impl Drop for Crowd {
     }
 }
 
-/// The good client: makes, sees and deletes an ephemeral, one request at a time.
+/// The good client: makes, sees and deletes an ephemeral, one request at a time, at its pace.
 fn work(hosts: &str, time: Duration) -> Result<Seen, Failure> {
     let mut connection = Connection::open(hosts)?;
     let path = "/good";
@@ -123,11 +129,18 @@ fn work(hosts: &str, time: Duration) -> Result<Seen, Failure> {
     let delete = Request::Delete { path: path.into(), version: -1 };
     let mut seen = Seen::default();
     let begin = Instant::now();
+    let mut due = begin;
     while begin.elapsed() < time {
         let make = create(path, CreateMode::EPHEMERAL, Bytes::from_static(b"good"));
         for request in [&make, &exists, &delete] {
+            // No synchronisation: this is the pace.
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let asked = Instant::now();
+            // That sleeping takes longer than it should is not the server's.
+            let from = if asked.saturating_duration_since(due) < PACE { asked } else { due };
             connection.ask(request)?.map_err(refused)?;
+            seen.all.push(from.elapsed().as_secs_f64() * 1e6);
+            due += PACE;
             let took_us = asked.elapsed().as_secs_f64() * 1e6;
             if std::ptr::eq(request, &exists) { &mut seen.reads } else { &mut seen.writes }.push(took_us);
         }
@@ -145,6 +158,9 @@ fn resident_mib(pid: u32) -> Result<f64, Failure> {
     kib.map(|kib| kib / 1024.0).ok_or_else(|| Failure::Unreadable("no VmRSS".into()))
 }
 
+/// A part of what was seen.
+type Part = fn(&Seen) -> &Vec<f64>;
+
 fn report(rounds: &[Round], when: &str) -> String {
     let spread = |of: &dyn Fn(&Round) -> f64| {
         Spread::of(&rounds.iter().map(of).collect::<Vec<_>>()).unwrap_or(Spread {
@@ -154,8 +170,11 @@ fn report(rounds: &[Round], when: &str) -> String {
         })
     };
     let at = |seen: &[f64], percent| percentile(seen, percent).unwrap_or(f64::NAN);
-    let writes: fn(&Seen) -> &Vec<f64> = |seen| &seen.writes;
-    let kinds = [("writes", writes), ("reads", |seen| &seen.reads)];
+    let kinds: [(&str, Part); 3] = [
+        ("requests, from when they were due", |seen| &seen.all),
+        ("writes, from sending", |seen| &seen.writes),
+        ("reads, from sending", |seen| &seen.reads),
+    ];
     let mut rows = Vec::new();
     for (name, of) in kinds {
         let ratio = spread(&|r| at(of(&r.attacked), 99.0) / at(of(&r.quiet), 99.0));
@@ -174,10 +193,11 @@ fn report(rounds: &[Round], when: &str) -> String {
         ["good client's", "p50 quiet", "p50 attacked", "p99 quiet", "p99 attacked", "p99 ratio", "at most"];
     let mut text = format!("# A good client beside hostile ones\n\n{when}.\n\n");
     text += &format!(
-        "A good client makes, reads and deletes an ephemeral, one request at a time, in quiet and beside\n\
+        "A good client makes, reads and deletes an ephemeral, one request at a time and one every {} ms, in quiet and beside\n\
          {HOSTILE_CLIENTS} hostile clients, alternately, in {} rounds. Those are four each of: slow ones, oversized and\n\
          malformed packets, watch bombs, readers that do not read, floods of connections; together held to\n\
          {HOSTILE_SHARE} of one core (they took {:.2}). Microseconds.\n",
+        PACE.as_millis(),
         rounds.len(),
         spread(&|r| r.share).median,
     );

@@ -2,15 +2,17 @@
 
 use crate::config::{Config, Servers};
 use crate::embedded;
-use crate::exit::{self, Failure};
+use crate::exit::{self, Failure, say};
 use crate::table;
 use std::time::Duration;
 use zooky::inspect::Contender;
-use zooky::session::{ConnectError, Error as SessionError, ServerList};
+use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList};
 use zooky::{Client, Error, Mode, SessionConfig};
 
 /// How long servers are looked for, at most: one that is just starting is worth a moment.
 const CONNECTING: Duration = Duration::from_secs(10);
+/// When we say what we are waiting for: until then it may just be a server that starts.
+const TELLING: Duration = Duration::from_secs(1);
 /// How long a session is closed for at the end, before we leave that to its timeout.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -26,12 +28,32 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     let list: ServerList = servers.parse().map_err(|error| failure(&Error::Servers(error)))?;
     // Whoever wants short sessions does not want to look for a server any longer.
     let patience = config.session_timeout.min(CONNECTING);
+    let failures = ConnectFailures::default();
     let session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
-    let client = Client::connect_with(session).await.map_err(|error| failure(&error))?;
+    let opening = Client::connect_with(session.failures(failures.clone()));
+    let client = telling(opening, &failures, patience).await.map_err(|error| failure(&error))?;
     if let Some(default) = default {
         default.connected();
     }
     Ok(client)
+}
+
+/// Says once what the servers fail with if connecting takes long, and goes on: whoever has mistyped a port need not wait
+/// for the end, and a server that is just starting is still waited for.
+async fn telling<T>(opening: impl Future<Output = T>, failures: &ConnectFailures, patience: Duration) -> T {
+    let mut opening = std::pin::pin!(opening);
+    tokio::select! {
+        biased;
+        opened = &mut opening => return opened,
+        () = tokio::time::sleep(TELLING) => {}
+    }
+    let told = failures.to_string();
+    let why = if told.is_empty() { "no answer from the servers yet" } else { &told };
+    let left = patience.saturating_sub(TELLING).as_secs_f64();
+    if left > 0.0 {
+        say(format_args!("{why}; trying for another {left:.0} s"));
+    }
+    opening.await
 }
 
 /// Closes the session: its locks and its place in queues are given up at once. Bounded in time.

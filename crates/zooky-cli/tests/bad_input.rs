@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Server, run, zooky};
+use common::{Running, Server, run, zooky};
 use zooky_testkit::free_port;
 
 #[test]
@@ -56,12 +56,34 @@ fn servers_that_cannot_be_reached_are_named() {
                 scope.spawn(move || {
                     let (code, out, errors) = run(&mut common::named(hosts, verb));
                     assert_eq!((code, out.as_str()), (69, ""), "{hosts} {verb:?}: {errors}");
-                    assert_eq!(errors.lines().count(), 1, "{errors}");
-                    assert!(errors.starts_with("zooky: ") && errors.contains(hosts), "{errors}");
+                    let lines: Vec<&str> = errors.lines().collect();
+                    assert_eq!(lines.len(), 2, "{errors}");
+                    for line in lines {
+                        assert!(line.starts_with("zooky: ") && line.contains(hosts), "{errors}");
+                    }
                 });
             }
         }
     });
+}
+
+/// Whoever has mistyped a port is not left in the dark until the time-out; and the server may yet come.
+#[test]
+fn a_refusal_is_told_at_once_and_the_server_waited_for() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut waiting = Running::start(
+        zooky(&["--servers", &address, "--session-timeout", "60", "list"]).env("RUST_LOG", "off"),
+    );
+    let told = waiting.error_line();
+    let (cause, rest) = told.split_once(';').expect(&told);
+    assert_eq!(cause, format!("zooky: {address}: Connection refused (os error 111)"));
+    assert!(rest.starts_with(" trying for another "), "{told}");
+
+    let data = tempfile::tempdir().unwrap();
+    let config = zooky_server::Config::new(address.parse().unwrap(), data.path());
+    let server = zooky_server::Server::start(config).unwrap();
+    assert_eq!((waiting.code(), waiting.errors()), (0, String::new()));
+    server.stop().unwrap();
 }
 
 #[test]

@@ -130,6 +130,29 @@ fn a_killed_watchdog_is_replaced() {
 }
 
 #[test]
+fn a_command_without_a_watchdog_ends_before_its_lock_is_free() {
+    let server = Server::start();
+    let (mut running, group) = hold(&server, STUBBORN);
+    let first = watchdog(&group);
+    // It can open nothing more, so that there are no pipes for another watchdog.
+    let pid = running.child.id().to_string();
+    let limited =
+        std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=3:"]).status().unwrap();
+    assert!(limited.success());
+    let alive = format!("kill -0 {group} 2>/dev/null && echo alive || echo gone");
+    let mut next = Running::start(server.zooky(&["run", "loss", "--"]).args(sh(&alive)));
+    let waiting = next.error_line();
+    assert!(waiting.contains("waiting for /locks/loss"), "{waiting}");
+
+    std::process::Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap();
+    assert_eq!(next.line(), "gone", "the command is still there, and the lock is another's");
+    assert_eq!(running.code(), 71);
+    let errors = running.errors();
+    assert!(errors.starts_with("zooky: cannot start the watchdog: "), "{errors}");
+    assert_eq!(next.code(), 0);
+}
+
+#[test]
 fn a_quiet_time_brings_no_term() {
     let server = Server::start();
     // More than twice the session timeout.

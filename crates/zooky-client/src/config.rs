@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::failures::ConnectFailures;
 use crate::servers::ServerList;
 use crate::tls::TlsConfig;
 
@@ -28,6 +29,8 @@ pub struct SessionConfig {
     pub max_reply: usize,
     /// The longest request that is sent, in bytes. Default: 1 MiB less one byte, the servers' own default.
     pub max_request: usize,
+    /// Where it is told what servers fail with; it may be read before [`connect`](crate::Session::connect) is through.
+    pub failures: ConnectFailures,
 }
 
 impl SessionConfig {
@@ -43,6 +46,7 @@ impl SessionConfig {
             max_outstanding: 65_536,
             max_reply: 16 << 20,
             max_request: zooky_wire::MAX_FRAME_DEFAULT,
+            failures: ConnectFailures::default(),
         }
     }
 
@@ -71,6 +75,13 @@ impl SessionConfig {
     #[must_use]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Shares what servers fail with, so that it can be told while the session is still being opened.
+    #[must_use]
+    pub fn failures(mut self, failures: ConnectFailures) -> Self {
+        self.failures = failures;
         self
     }
 

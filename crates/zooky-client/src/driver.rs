@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::boottime::{BootInstant, BootTimer};
 use crate::config::SessionConfig;
 use crate::core::{Core, Output, Settings};
 use crate::error::{ConnectError, Error};
+use crate::failures::ConnectFailures;
 use crate::link::Stream;
 use crate::pending::ReplySender;
 use crate::servers::Server;
@@ -43,6 +44,8 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
         }
     }
     let servers = config.servers.to_string();
+    // The caller's may tell of other sessions, too.
+    let failures = ConnectFailures::default();
     let shared = Arc::new(Shared::new(config.servers.chroot.clone(), config.max_outstanding));
     let (opened, answer) = oneshot::channel();
     let settings = Settings {
@@ -61,6 +64,8 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
         shared: shared.clone(),
         servers: config.servers.servers,
         tls: config.tls,
+        failures: [failures.clone(), config.failures],
+        noted: false,
         timer,
         connection: Connection::None,
         server: 0,
@@ -81,7 +86,7 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
         answer = answer => answer.unwrap_or_else(|_| Err(local("the runtime is shutting down".to_owned()))),
         slept = (start + config.connect_timeout).sleep_until() => {
             slept.map_err(|error| local(error.to_string()))?;
-            let last = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let last = failures.to_string();
             let last = if last.is_empty() { "no answer".to_owned() } else { last };
             Err(ConnectError::Timeout { servers, waited: config.connect_timeout, last })
         }
@@ -124,6 +129,9 @@ struct Driver {
     shared: Arc<Shared>,
     servers: Vec<Server>,
     tls: Option<TlsConfig>,
+    failures: [ConnectFailures; 2],
+    /// Whether the end of this connection has a cause already.
+    noted: bool,
     timer: BootTimer,
     connection: Connection,
     /// The place in `servers` of the one that `connection` leads to.
@@ -278,10 +286,13 @@ impl Driver {
         self.core.disconnected(BootInstant::now(), &mut self.outputs);
     }
 
-    fn note(&self, why: &str) {
+    fn note(&mut self, why: &str) {
+        self.noted = true;
         let server = self.servers.get(self.server).map(Server::to_string).unwrap_or_default();
         debug!(%server, why, "no connection");
-        *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = format!("{server}: {why}");
+        for failures in &self.failures {
+            failures.note(&server, why);
+        }
     }
 
     fn hang_up(&mut self) {
@@ -304,13 +315,15 @@ impl Driver {
                 Output::State(state) => self.tell(state),
                 Output::Connect { server, within } => {
                     self.server = server;
+                    self.noted = false;
                     if let Some(server) = self.servers.get(server) {
                         let attempt = Stream::open(server.clone(), self.tls.clone(), within);
                         self.connection = Connection::Opening(Box::pin(attempt));
                     }
                 }
                 Output::Disconnect => {
-                    if matches!(self.connection, Connection::Opening(_)) {
+                    let opening = matches!(self.connection, Connection::Opening(_));
+                    if opening || (self.opened.is_some() && !self.noted) {
                         self.note("it did not answer in time");
                     }
                     self.hang_up();

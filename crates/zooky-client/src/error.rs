@@ -165,7 +165,7 @@ pub enum ConnectError {
         servers: String,
         /// How long.
         waited: Duration,
-        /// What the last attempt failed with.
+        /// What the last attempt at each server failed with: `server: cause; server: cause`.
         last: String,
     },
     /// A server refused the credentials.

@@ -29,6 +29,7 @@ mod config;
 mod core;
 mod driver;
 mod error;
+mod failures;
 mod link;
 /// The simulator builds these same sources on a machine of its own (`crates/zooky-sim`); it stands in for tokio, too.
 #[cfg(not(feature = "simulated"))]
@@ -47,6 +48,7 @@ use tokio::machine;
 pub use boottime::BootInstant;
 pub use config::SessionConfig;
 pub use error::{ConnectError, Error};
+pub use failures::ConnectFailures;
 pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};
 pub use session::{Flight, Hold, Session, State, StateWatch};

@@ -55,8 +55,6 @@ pub(crate) struct Shared {
     pub(crate) chroot: Chroot,
     /// The state as last told to those who follow it.
     pub(crate) states: watch::Sender<State>,
-    /// What the last attempt to connect failed with.
-    pub(crate) failure: Mutex<String>,
     limit: usize,
     deadline_ns: AtomicU64,
     /// From when on an acknowledgement is overdue.
@@ -86,7 +84,6 @@ impl Shared {
         Shared {
             chroot,
             states: watch::Sender::new(State::Suspended),
-            failure: Mutex::default(),
             limit,
             deadline_ns: AtomicU64::new(u64::MAX),
             overdue_ns: AtomicU64::new(u64::MAX),

@@ -7,11 +7,39 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use zooky_client::{Acl, CreateMode, EventType, Session, State};
+use zooky_client::{
+    Acl, ConnectError, ConnectFailures, CreateMode, EventType, Session, SessionConfig, State,
+};
 use zooky_server::{Config, Server};
 
 fn serve(data_dir: &Path, listen: &str) -> Server {
     Server::start(Config::new(listen.parse().unwrap(), data_dir)).unwrap()
+}
+
+/// A port that refuses, and one that takes connections and never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_server_s_failure_is_told_at_once_and_at_the_end() {
+    let refusing = zooky_testkit::free_port();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let servers = format!("127.0.0.1:{refusing},{}", silent.local_addr().unwrap());
+    let failures = ConnectFailures::default();
+    let mut config = SessionConfig::new(servers.parse().unwrap()).failures(failures.clone());
+    config.timeout = Duration::from_secs(2);
+    config.connect_timeout = Duration::from_secs(6);
+    let opening = tokio::spawn(Session::connect(config));
+
+    let refused = (format!("127.0.0.1:{refusing}"), "Connection refused (os error 111)".to_owned());
+    let early = zooky_testkit::eventually(Duration::from_secs(4), "a failure is told", || {
+        let causes = failures.causes();
+        causes.contains(&refused).then_some(causes)
+    });
+    assert!(!opening.is_finished(), "it goes on trying: {early:?}");
+
+    let Err(error) = opening.await.unwrap() else { panic!("nobody is there") };
+    let ConnectError::Timeout { last, .. } = &error else { panic!("{error}") };
+    assert_eq!(*last, failures.to_string());
+    let wait = format!("{}: it did not answer in time", silent.local_addr().unwrap());
+    assert!(last.contains("Connection refused") && last.contains(&wait), "{error}");
 }
 
 #[tokio::test]

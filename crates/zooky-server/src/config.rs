@@ -53,7 +53,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: loopback only, a tick of two seconds, `srvr`, `ruok`, `mntr` and `isro` answered.
+    /// The defaults: loopback only, a tick of two seconds, `srvr`, `ruok` and `mntr` answered.
     pub fn new(listen: SocketAddr, data_dir: impl Into<PathBuf>) -> Config {
         Config {
             listen,
@@ -190,6 +190,6 @@ impl FourLetterWords {
 
 impl Default for FourLetterWords {
     fn default() -> Self {
-        FourLetterWords::only(["srvr", "ruok", "mntr", "isro"])
+        FourLetterWords::only(["srvr", "ruok", "mntr"])
     }
 }

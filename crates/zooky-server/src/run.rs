@@ -4,9 +4,9 @@
 //! first that had nothing more to ask at their last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
 //! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
 //!
-//! The outputs stand in one queue in the order in which the core made them, each with the number of the
-//! batch that must be durable before it leaves. So nothing overtakes, and nothing leaves before what it
-//! shows is durable: no reply, error, event or connect answer, and no four-letter word either.
+//! Each output waits for the batch that holds the newest transaction it shows ([`crate::held`]). On one connection that
+//! batch never falls, so nothing overtakes there, and nothing leaves before what it shows is durable: no reply, error,
+//! event or connect answer, and no four-letter word either.
 
 mod doors;
 mod serve;
@@ -166,6 +166,11 @@ impl Run {
             if !self.backlog.is_empty() {
                 self.syncer.note_waiting();
             }
+            if self.syncer.would_sync_here() {
+                // Nobody waits for a sync that has nothing to do with what he asked.
+                self.release();
+                self.flush();
+            }
             self.syncer.sync()?;
             self.look_behind(&mut events)?;
             self.release();
@@ -304,16 +309,17 @@ impl Run {
                     self.snapshotter.note_transaction();
                     self.syncer.push(record);
                 }
-                Output::Send { conn, frame } => self.hold(conn.0, Some(frame)),
-                Output::Close { conn } => self.hold(conn.0, None),
+                Output::Send { conn, frame, shows } => {
+                    self.hold(conn.0, Some(frame), self.syncer.needed_for(shows));
+                }
+                Output::Close { conn } => self.hold(conn.0, None, self.syncer.needed()),
             }
         }
         self.outputs = outputs;
     }
 
-    /// Puts an output at the end of the queue; `None` closes the connection.
-    fn hold(&mut self, key: u64, frame: Option<Bytes>) {
-        let batch = self.syncer.needed();
+    /// Keeps an output until `batch` is durable; `None` closes the connection.
+    fn hold(&mut self, key: u64, frame: Option<Bytes>, batch: u64) {
         let Some(conn) = self.conns.get(key) else { return };
         let Some(frame) = frame else {
             conn.finished = true;
@@ -348,6 +354,7 @@ impl Run {
     /// Lets go of what is durable.
     fn release(&mut self) {
         let durable = self.syncer.durable();
+        self.core.note_durable(self.syncer.durable_zxid());
         while let Some((key, frame)) = self.held.pop(durable) {
             self.deliver(key, frame);
         }

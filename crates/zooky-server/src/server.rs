@@ -18,6 +18,8 @@ use crate::secret;
 
 /// The number that stands in the highest byte of session ids, as in a standalone Apache ZooKeeper.
 const SERVER_NUMBER: u8 = 1;
+/// See [`CoreConfig::expiry_step_ms`].
+const EXPIRY_STEP_MS: u64 = 50;
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
@@ -183,6 +185,7 @@ impl Drop for Server {
 
 fn core_config(config: &Config, password: PasswordRule) -> CoreConfig {
     let mut core = CoreConfig::new(first_session_id(SERVER_NUMBER, now().wall_ms), password);
+    core.expiry_step_ms = EXPIRY_STEP_MS;
     core.min_session_timeout_ms = config.min_timeout_ms();
     core.max_session_timeout_ms = config.max_timeout_ms();
     core.limits = config.limits.core;

@@ -5,6 +5,10 @@
 // Helpers of a test fail it by panicking, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "apache_differential/handshakes.rs"]
+mod handshakes;
+#[path = "apache_differential/packets.rs"]
+mod packets;
 #[path = "apache_differential/requests.rs"]
 mod requests;
 #[path = "support/client.rs"]
@@ -12,15 +16,19 @@ mod support;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use requests::Dice;
-use support::{Raw, start};
+use requests::{Dice, Theme};
+use support::{Raw, config};
 use tempfile::TempDir;
-use zooky_testkit::Apache;
+use zooky_server::{Config, Server};
+use zooky_testkit::{Apache, ApacheBuilder};
 use zooky_wire::{ErrorCode, MultiResult, Reader, Request, Response, Stat, xid};
 
 /// Requests in each sequence.
 const STEPS: usize = 16;
+/// The super user, whose password is `test`.
+const SUPER_DIGEST: &str = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
 
 /// What a server makes of a request, in a form that two servers can be compared by.
 #[derive(Debug, PartialEq)]
@@ -130,6 +138,8 @@ fn on_purpose(request: &Request, we: &Shown, they: &Shown) -> bool {
         ours.iter().all(|event| theirs.any(|other| other == event))
     };
     match request {
+        // Alone, one that holds closes the connection there.
+        Request::Check { .. } => codes == [ErrorCode::UNIMPLEMENTED, ErrorCode::OK] && they.reply.is_err(),
         // 3.8 finds any session's watch at the path, 3.9 (and we) the own ones alone.
         Request::CheckWatches { .. } => codes[0] == ErrorCode::NO_WATCHER,
         // Whoever may not read a node learned its stat in 3.8.0.
@@ -145,20 +155,61 @@ fn on_purpose(request: &Request, we: &Shown, they: &Shown) -> bool {
 
 #[test]
 fn random_requests_get_the_replies_of_apache() {
-    compare(0..300);
+    compare(Theme::All, 0..300);
+}
+
+#[test]
+fn quotas_are_kept_and_enforced_as_by_apache() {
+    compare(Theme::Quotas, 0..150);
+}
+
+#[test]
+fn the_super_user_may_what_apache_lets_it() {
+    compare(Theme::Super, 0..100);
 }
 
 #[test]
 #[ignore = "ten minutes"]
 fn soak_random_requests_get_the_replies_of_apache() {
-    compare(1_000..20_000);
+    compare(Theme::All, 1_000..20_000);
+    compare(Theme::Quotas, 1_000..4_000);
+    compare(Theme::Super, 1_000..4_000);
 }
 
-fn compare(seeds: std::ops::Range<u64>) {
+/// What differed.
+#[derive(Default)]
+struct Different(Vec<String>);
+
+impl Different {
+    fn note(&mut self, what: String) {
+        self.0.push(what);
+    }
+
+    #[track_caller]
+    fn judge(self) {
+        let first: Vec<String> = self.0.iter().take(40).cloned().collect();
+        assert!(self.0.is_empty(), "{} sequences differ:\n{}", self.0.len(), first.join("\n"));
+    }
+}
+
+/// Our server's settings, with the super user that Apache's has in tests.
+fn ours(dir: &Path) -> Config {
+    let mut config = config(dir);
+    config.super_digest = Some(SUPER_DIGEST.to_owned());
+    config
+}
+
+fn servers(ours: Config, apache: ApacheBuilder) -> (Server, Apache) {
+    (Server::start(ours).unwrap(), apache.super_digest(SUPER_DIGEST).start())
+}
+
+fn compare(theme: Theme, seeds: std::ops::Range<u64>) {
     let dir = TempDir::new().unwrap();
-    let ours = start(dir.path());
-    let apache = Apache::start();
-    let mut different = Vec::new();
+    let mut settings = ours(dir.path());
+    settings.enforce_quota = theme == Theme::Quotas;
+    let apache = Apache::builder().extra(&format!("enforceQuota={}", settings.enforce_quota));
+    let (ours, apache) = servers(settings, apache);
+    let mut different = Different::default();
     let (mut excused, total) = (0, seeds.end - seeds.start);
     for seed in seeds {
         let mut dice = Dice::new(seed);
@@ -167,7 +218,7 @@ fn compare(seeds: std::ops::Range<u64>) {
         let mut told = Vec::new();
         for step in 0..STEPS {
             let who = dice.below(2);
-            let request = requests::any(&mut dice, &top, step);
+            let request = requests::themed(theme, &mut dice, &top, step);
             here.send(who, &request);
             there.send(who, &request);
             let (we, they) = (here.receive(who, &request), there.receive(who, &request));
@@ -180,7 +231,7 @@ fn compare(seeds: std::ops::Range<u64>) {
             }
             if we != they {
                 let told = told.join("\n    ");
-                different.push(format!("seed {seed}:\n    {told}\n  we   {we:?}\n  they {they:?}"));
+                different.note(format!("seed {seed}:\n    {told}\n  we   {we:?}\n  they {they:?}"));
                 break;
             }
             if closed {
@@ -195,6 +246,5 @@ fn compare(seeds: std::ops::Range<u64>) {
         }
     }
     assert!(excused * 20 < total, "{excused} sequences differ on purpose: that hides too much");
-    let first: Vec<String> = different.iter().take(12).cloned().collect();
-    assert!(different.is_empty(), "{} sequences differ:\n{}", different.len(), first.join("\n"));
+    different.judge();
 }

@@ -137,6 +137,7 @@ impl Pair {
                 let last = self.log.last().map_or(0, |r| r.header.zxid);
                 assert_eq!(record.header.zxid, last + 1);
                 self.log.push(record.clone());
+                self.core.note_durable(record.header.zxid);
             }
         }
         out
@@ -176,7 +177,7 @@ impl Pair {
         let out = self.step(Input::Frame { conn, frame: w.into_bytes() });
         let expected = self.model.serve(client, request, self.now.wall_ms);
         self.check_events(&out, false);
-        let Some(Output::Send { conn: to, frame }) = out.last() else { panic!("{out:?}") };
+        let Some(Output::Send { conn: to, frame, .. }) = out.last() else { panic!("{out:?}") };
         assert_eq!(*to, conn);
         let mut r = Reader::new(&frame[4..]);
         let header = ReplyHeader::decode(&mut r).unwrap();
@@ -261,7 +262,7 @@ fn sorted(response: Response) -> Response {
 }
 
 fn event(output: &Output, to: ConnId) -> Option<Event> {
-    let Output::Send { conn, frame } = output else { return None };
+    let Output::Send { conn, frame, .. } = output else { return None };
     let mut r = Reader::new(&frame[4..]);
     let header = ReplyHeader::decode(&mut r).ok().filter(|h| h.xid == xid::EVENT && *conn == to)?;
     let event = WatcherEvent::decode(&mut r).unwrap();

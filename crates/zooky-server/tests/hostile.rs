@@ -92,6 +92,7 @@ fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
     }
     let grown = peak(server.pid()) - quiet;
     let bound = 3 * BOUND + BESIDES;
+    println!("{} MiB in quiet; grown by {} MiB, {} are the bound", quiet / MIB, grown / MIB, bound / MIB);
     assert!(grown < bound, "{} MiB more than in quiet, {} MiB are the bound", grown / MIB, bound / MIB);
     // All of it goes away again with the connections, but for the tree.
     let stat = good.exists("/good", false).unwrap();

@@ -129,6 +129,14 @@ impl<'a> Reader<'a> {
         self.str().map(str::to_owned)
     }
 
+    /// A string that must not be null.
+    pub fn some_string(&mut self) -> Result<String> {
+        if self.rest.starts_with(&(-1_i32).to_be_bytes()) {
+            return Err(DecodeError::Length { what: "string", length: -1 });
+        }
+        self.string()
+    }
+
     /// The count in front of a vector whose items take at least `min_bytes` each; -1 is the null vector, which
     /// reads as the empty one.
     pub fn count(&mut self, min_bytes: usize) -> Result<usize> {

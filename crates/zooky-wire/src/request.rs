@@ -371,20 +371,21 @@ impl Request {
     /// # Errors
     /// As [`Request::decode`].
     pub fn decode_body(op: OpCode, r: &mut Reader<'_>) -> Result<Request, DecodeError> {
+        // Where the original stumbles over a null path before it has looked at it.
         Ok(match op {
             OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER | OpCode::CREATE_TTL => {
                 Request::Create(Create::decode(op, r)?)
             }
-            OpCode::DELETE => Request::Delete { path: r.string()?, version: r.i32()? },
-            OpCode::EXISTS => Request::Exists { path: r.string()?, watch: r.bool()? },
-            OpCode::GET_DATA => Request::GetData { path: r.string()?, watch: r.bool()? },
+            OpCode::DELETE => Request::Delete { path: r.some_string()?, version: r.i32()? },
+            OpCode::EXISTS => Request::Exists { path: r.some_string()?, watch: r.bool()? },
+            OpCode::GET_DATA => Request::GetData { path: r.some_string()?, watch: r.bool()? },
             OpCode::SET_DATA => Request::SetData { path: r.string()?, data: r.data()?, version: r.i32()? },
-            OpCode::GET_ACL => Request::GetAcl { path: r.string()? },
+            OpCode::GET_ACL => Request::GetAcl { path: r.some_string()? },
             OpCode::SET_ACL => {
                 Request::SetAcl { path: r.string()?, acl: Acl::decode_list(r)?, version: r.i32()? }
             }
-            OpCode::GET_CHILDREN => Request::GetChildren { path: r.string()?, watch: r.bool()? },
-            OpCode::GET_CHILDREN2 => Request::GetChildren2 { path: r.string()?, watch: r.bool()? },
+            OpCode::GET_CHILDREN => Request::GetChildren { path: r.some_string()?, watch: r.bool()? },
+            OpCode::GET_CHILDREN2 => Request::GetChildren2 { path: r.some_string()?, watch: r.bool()? },
             OpCode::SYNC => Request::Sync { path: r.string()? },
             OpCode::PING => Request::Ping,
             OpCode::CHECK => Request::Check { path: r.string()?, version: r.i32()? },
@@ -422,7 +423,7 @@ impl Request {
             OpCode::REMOVE_WATCHES => Request::RemoveWatches { path: r.string()?, kind: r.i32()? },
             OpCode::CHECK_WATCHES => Request::CheckWatches { path: r.string()?, kind: r.i32()? },
             OpCode::GET_EPHEMERALS => Request::GetEphemerals { prefix: r.string()? },
-            OpCode::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber { path: r.string()? },
+            OpCode::GET_ALL_CHILDREN_NUMBER => Request::GetAllChildrenNumber { path: r.some_string()? },
             OpCode::WHO_AM_I => Request::WhoAmI,
             OpCode::SASL => Request::Sasl { token: r.buffer()?.unwrap_or_default().to_vec() },
             OpCode::CLOSE_SESSION => Request::CloseSession,

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::Instrument;
 use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
@@ -167,8 +168,8 @@ impl Recipe {
         }
     }
 
-    /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` is
-    /// told who, at the price of one more read.
+    /// Looks, and joins only if nobody is in the way; `None` if somebody is. Whoever asks for a `report` waits, if
+    /// for no time: is told who, at the price of one more read; and if it is one who revokes, joins and does.
     pub(crate) async fn try_alone(
         &self,
         role: Role,
@@ -270,13 +271,10 @@ impl Entry<'_> {
         let own = self.core.node().map(|node| node.name.clone()).unwrap_or_default();
         let mut again = None;
         if let Some(how) = recipe.revoke {
-            // Boxed: few need it, and all would carry it.
-            again = match Box::pin(self.revoker.blockers(recipe, &self.session, &own, how)).await {
-                Err(Error::Session(SessionError::ConnectionLoss { .. } | SessionError::NoNode { .. })) => {
-                    return Ok(Action::List);
-                }
-                again => again?,
-            };
+            match self.revoke_blockers(how).await? {
+                Some(spared) => again = spared,
+                None => return Ok(Action::List),
+            }
         }
         let mut revoker = std::mem::take(&mut self.revoker);
         let mut changed = false;
@@ -298,8 +296,23 @@ impl Entry<'_> {
         action
     }
 
+    /// Asks or removes all who block our node; after what time to come again, if some are spared. `None`: something
+    /// changed meanwhile.
+    async fn revoke_blockers(&mut self, how: Revoke) -> Result<Option<Option<Duration>>, Error> {
+        let own = self.core.node().map(|node| node.name.clone()).unwrap_or_default();
+        // Boxed: few need it, and all would carry it.
+        match Box::pin(self.revoker.blockers(self.recipe, &self.session, &own, how)).await {
+            Err(Error::Session(SessionError::ConnectionLoss { .. } | SessionError::NoNode { .. })) => {
+                Ok(None)
+            }
+            spared => spared.map(Some),
+        }
+    }
+
     async fn try_once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
+        let mut revoke = self.recipe.revoke.filter(|_| report.is_some());
         match self.list().await {
+            Ok(_) if revoke.is_some() => {}
             Ok(children) => match self.core.would_wait(&children) {
                 Ok(None) => {}
                 Ok(Some(blocker)) => {
@@ -314,10 +327,16 @@ impl Entry<'_> {
         let mut action = self.core.start();
         loop {
             action = match action {
-                Action::Watch(blocker) => {
-                    self.report(&blocker, report).await;
-                    return Ok(None);
-                }
+                Action::Watch(blocker) => match revoke.take() {
+                    Some(how) => {
+                        self.revoke_blockers(how).await?;
+                        Action::List
+                    }
+                    None => {
+                        self.report(&blocker, report).await;
+                        return Ok(None);
+                    }
+                },
                 Action::Grant => return self.grant().map(Some),
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,

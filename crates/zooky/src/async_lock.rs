@@ -277,7 +277,7 @@ impl Candidate {
 
     /// A future that waits until it has the lock and then until that is lost: true; false if it ends otherwise. It
     /// does not keep the candidate.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let shared = self.shared().clone();
         async move {
             shared.reaches(|phase| phase != Phase::Enqueued).await;

@@ -133,7 +133,7 @@ impl Guard {
 
     /// A future for another task, which does not keep the lock: true once the lock is lost, false
     /// if it was released before that was noticed. It goes on through upgrades and downgrades.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let mut held = self.held.clone();
         async move {
             loop {
@@ -186,7 +186,7 @@ impl Guard {
 
     /// A future for another task, which does not keep the lock: true once somebody asks for it, false
     /// if it was released or lost before. It goes on through upgrades and downgrades.
-    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + use<> {
         let mut held = self.held.clone();
         async move {
             loop {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 use zooky_client::{Acl, CreateMode, Error as SessionError, ErrorCode, Session};
 
@@ -68,27 +69,38 @@ fn directory_data(dialect: Written, role: Role, last: bool) -> &'static str {
     }
 }
 
-async fn make(
+/// Creates all that is missing, in one flight; `data` is told whether it is asked for the last one's. Starts again if a parent that was there vanishes meanwhile.
+pub(crate) async fn make<D: Into<Bytes>>(
     session: &Session,
     path: &str,
     mode: CreateMode,
-    data: impl Fn(bool) -> &'static str,
+    data: impl Fn(bool) -> D,
     acl: &[Acl],
 ) -> Result<(), SessionError> {
-    let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
-    let flight = session.flight();
-    let creates: Vec<_> =
-        ends.map(|end| session.create(&path[..end], data(end == path.len()), mode, acl)).collect();
-    drop(flight);
-    let mut last = Ok(());
-    for create in creates {
-        last = match create.await {
-            // The server closes the connection behind this answer: the other creates were not done.
-            Err(fault) if is_unimplemented(&fault) => return Err(fault),
-            // A parent that we may not create may be there all the same: the last one decides.
-            Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
-            Err(fault) => Err(fault),
-        };
+    loop {
+        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        let flight = session.flight();
+        let creates: Vec<_> =
+            ends.map(|end| session.create(&path[..end], data(end == path.len()), mode, acl)).collect();
+        drop(flight);
+        let (mut last, mut parent_was_there) = (Ok(()), false);
+        for create in creates {
+            last = match create.await {
+                // The server closes the connection behind this answer: the other creates were not done.
+                Err(fault) if is_unimplemented(&fault) => return Err(fault),
+                // The server, or another, removed the parent since: an empty container, mostly. Of a parent that we
+                // may not create and that is not there it is no news.
+                Err(SessionError::NoNode { .. }) if parent_was_there => Err(None),
+                // A parent that we may not create may be there all the same: the last one decides.
+                Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
+                Err(fault) => Err(Some(fault)),
+            };
+            parent_was_there = matches!(last, Ok(()) | Err(None));
+        }
+        match last {
+            Err(None) => {}
+            Ok(()) => return Ok(()),
+            Err(Some(fault)) => return Err(fault),
+        }
     }
-    last
 }

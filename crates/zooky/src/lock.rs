@@ -135,16 +135,17 @@ pub(crate) use settings;
 macro_rules! revocation {
     () => {
         /// Every acquisition of this handle that has to wait asks those in its way to let go, or removes them; nobody
-        /// behind it. A try revokes nobody.
+        /// behind it. So does `acquire_timeout` with no time at all, once, before it looks whether the lock is free now.
+        /// A try revokes nobody.
         #[must_use]
         pub fn revoking(mut self, how: Revoke) -> Self {
             self.recipe.revoke = Some(how);
             self
         }
 
-        /// Waiters of this handle hear at once when they are asked to let go ([`on_revoked`](Self::on_revoked)), and
-        /// fail with [`Error::Revoked`] when somebody revokes immediately; it costs each a read and a watch. Other
-        /// waiters are asked as soon as they are granted, and join again at the end of the queue when their node was
+        /// **Waiters hear at once only if their handle has this**: [`on_revoked`](Self::on_revoked) is called when they
+        /// are asked to let go, and they fail with [`Error::Revoked`] when somebody revokes immediately. It costs each
+        /// a read and a watch. Other waiters are asked as soon as they are granted, and join again at the end of the queue when their node was
         /// removed, by whatever hand. In Curator's dialect only contenders of revocable handles can be asked at all.
         /// Guards can be asked in any case.
         #[must_use]

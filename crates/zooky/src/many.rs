@@ -254,7 +254,7 @@ impl MultiGuard {
 
     /// A future for another task, which does not keep the locks: true once one of them is lost, false if they were
     /// released before that was noticed.
-    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + 'static {
+    pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         first(self.guards.iter().map(Guard::on_lost).collect::<Vec<_>>())
     }
 

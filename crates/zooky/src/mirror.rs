@@ -16,12 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use zooky_client::{
     Children, Error as SessionError, EventType, Pending, Session, Stat, TreeSink, TreeWatch, WatchEvent,
 };
 
+use crate::core::dialect::Kind;
 use crate::core::mirror::{Doubt, Mirror};
 
 /// How many clients may contend for a lock that is mirrored, if its queue is short.
@@ -60,6 +62,10 @@ pub(crate) struct Mirrors {
 pub(crate) struct Slot {
     path: Arc<str>,
     state: Mutex<State>,
+    /// For onlookers: a mirror was begun or ended, or a child came.
+    changed: Notify,
+    /// For onlookers: their watches are in the way of a mirror.
+    make_way: Notify,
 }
 
 #[derive(Debug)]
@@ -114,21 +120,28 @@ impl Mirrors {
 
     /// The lock at `path`, in use from now on until what is returned is dropped.
     pub(crate) fn enter(self: &Arc<Self>, path: &Arc<str>) -> Use {
-        let mut slots = locked(&self.slots);
-        let slot = match slots.get(path) {
-            Some(slot) => slot.clone(),
-            None => {
-                if slots.len() >= REMEMBERED {
-                    slots.retain(|_, slot| !slot.is_idle());
-                }
-                let slot = Arc::new(Slot { path: path.clone(), state: Mutex::new(State::new()) });
-                slots.insert(path.clone(), slot.clone());
-                slot
-            }
-        };
-        drop(slots);
+        let slot = self.slot(path);
         slot.state().enter();
         Use { slot, mirrors: self.clone() }
+    }
+
+    /// The lock at `path`, for one who only looks on.
+    pub(crate) fn look_on(&self, path: &Arc<str>) -> Onlooker {
+        Onlooker(self.slot(path))
+    }
+
+    fn slot(&self, path: &Arc<str>) -> Arc<Slot> {
+        let mut slots = locked(&self.slots);
+        if let Some(slot) = slots.get(path) {
+            return slot.clone();
+        }
+        if slots.len() >= REMEMBERED {
+            // One that somebody looks at is not forgotten: they would not see its next mirror.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
+        }
+        let slot = Arc::new(Slot::new(path));
+        slots.insert(path.clone(), slot.clone());
+        slot
     }
 }
 
@@ -219,6 +232,33 @@ impl Use {
     }
 }
 
+/// One who looks at a lock's mirror, be there one or not, without keeping it.
+#[derive(Debug)]
+pub(crate) struct Onlooker(Arc<Slot>);
+
+impl Onlooker {
+    /// Those children that may not respect a contender of the kind `own`, and how many contenders there are in all;
+    /// `None` without a mirror for this session.
+    pub(crate) fn strangers(&self, session: &Session, own: Kind) -> Option<(Vec<String>, usize)> {
+        match &self.0.state().stage {
+            Stage::On { mirror, session: of, .. } if *of == session.id() => {
+                Some((mirror.strangers(own), mirror.len()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ready once there is something new to see.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// Ready when a watch on the directory is in the way of a mirror.
+    pub(crate) fn make_way(&self) -> Notified<'_> {
+        self.0.make_way.notified()
+    }
+}
+
 /// A listing that is under way.
 pub(crate) enum Listing {
     Plain(Pending<Children>),
@@ -286,6 +326,10 @@ pub(crate) struct Opening {
 impl Opening {
     /// The watch could not be set. To be dropped then is all there is to do for the lock itself.
     pub(crate) fn failed(self, fault: &SessionError) {
+        if matches!(fault, SessionError::Watched { .. }) {
+            // Most likely by who looks out for a guard: next time it is not.
+            self.slot.make_way.notify_waiters();
+        }
         if matches!(fault, SessionError::Server { .. }) {
             tracing::debug!(path = %self.slot.path, %fault, "no recursive watches here: queues are listed");
             self.mirrors.unknown.store(true, Ordering::Relaxed);
@@ -310,6 +354,7 @@ impl Opening {
             Ok(()) => {
                 state.stage =
                     Stage::On { mirror, session: session.id(), since: Instant::now(), _watch: watch };
+                self.slot.changed.notify_waiters();
                 self.mirrors.runtime.spawn(end_when_idle(self.slot.clone(), self.epoch));
             }
         }
@@ -344,6 +389,11 @@ async fn end_when_idle(slot: Arc<Slot>, epoch: u64) {
 }
 
 impl Slot {
+    fn new(path: &Arc<str>) -> Slot {
+        let (changed, make_way) = Default::default();
+        Slot { path: path.clone(), state: Mutex::new(State::new()), changed, make_way }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.state)
     }
@@ -462,13 +512,13 @@ impl TreeSink for Feed {
             return;
         }
         let event = match event {
+            Ok(event) if event.kind == EventType::DATA_CHANGED => return,
             Ok(event) => event,
-            Err(SessionError::Watched { .. }) => return state.end(End::Doubt),
-            Err(_) => return state.end(End::Unused),
+            Err(fault) => {
+                let taken = matches!(fault, SessionError::Watched { .. });
+                return state.end(if taken { End::Doubt } else { End::Unused });
+            }
         };
-        if event.kind == EventType::DATA_CHANGED {
-            return;
-        }
         let Some(child) = self.slot.child(&event.path) else {
             if event.path == *self.slot.path {
                 state.end(End::Unused);
@@ -492,6 +542,8 @@ impl TreeSink for Feed {
             state.end(End::Doubt);
         } else if event.kind == EventType::DELETED {
             state.waiters.remove(child);
+        } else {
+            self.slot.changed.notify_waiters();
         }
     }
 }

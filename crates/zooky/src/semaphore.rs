@@ -16,7 +16,7 @@ use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::limit::limited;
 use crate::lock::settings;
-use crate::{Client, Error, Owner};
+use crate::{Client, Error, Owner, layout};
 
 /// A number of leases that many clients share, first come first served: at most so many are out at any time.
 ///
@@ -325,25 +325,8 @@ impl Bid<'_> {
     /// Creates the semaphore's node with the number of leases, and its parents.
     async fn make_directory(&self) -> Result<(), Error> {
         let Semaphore { recipe, leases } = self.semaphore;
-        let path = &recipe.path;
-        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
-        let flight = self.session.flight();
-        let creates: Vec<_> = ends
-            .map(|end| {
-                let data = if end == path.len() { leases.to_string() } else { String::new() };
-                self.session.create(&path[..end], data, CreateMode::PERSISTENT, &recipe.acl)
-            })
-            .collect();
-        drop(flight);
-        let mut last = Ok(());
-        for create in creates {
-            last = match create.await {
-                // A parent that we may not create may be there all the same: the last one decides.
-                Ok(_) | Err(SessionError::NodeExists { .. } | SessionError::ConnectionLoss { .. }) => Ok(()),
-                Err(fault) => Err(fault.into()),
-            };
-        }
-        last
+        let data = |last: bool| if last { leases.to_string() } else { String::new() };
+        Ok(layout::make(&self.session, &recipe.path, CreateMode::PERSISTENT, data, &recipe.acl).await?)
     }
 
     /// Makes the lease, if the mutex is still ours at that moment: both in one transaction.

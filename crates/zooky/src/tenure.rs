@@ -279,8 +279,10 @@ impl Drop for Unfinished<'_> {
 /// Watches for others that do not respect the lock, unless the caller takes that upon himself.
 async fn look_out(tenure: Arc<Tenure>) {
     if let Some(own) = classify(tenure.name()).filter(|_| !tenure.recipe.allow_foreign) {
-        let (session, directory) = (tenure.session.clone(), &tenure.recipe.path);
-        foreign::look_out(session, directory, tenure.name(), own.kind, &tenure.foreign).await;
+        let directory = &tenure.recipe.path;
+        let mirror = tenure.recipe.client.mirrors().look_on(directory);
+        let (session, seen) = (tenure.session.clone(), &tenure.foreign);
+        foreign::LookOut { session, mirror, directory, kind: own.kind, seen }.run().await;
     }
 }
 

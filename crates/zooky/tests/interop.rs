@@ -2,6 +2,8 @@
 //! each other, or ours, coming second, is refused, or theirs, coming second, is reported.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "interop/changes.rs"]
+mod changes;
 mod common;
 #[path = "interop/pairs.rs"]
 mod pairs;

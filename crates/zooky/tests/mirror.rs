@@ -229,6 +229,58 @@ async fn strangers_are_refused_by_a_mirror_too(hosts: String) {
     assert!(play.is_mirrored().await, "the mirror is still true");
 }
 
+/// What Curator calls a contender for its semaphore: no lock of ours waits for it, nor it for ours.
+const STRANGER: &str = "_c_01234567-89ab-cdef-0123-456789abcdef-lease-";
+
+backends!(a_holder_hears_of_strangers_by_the_mirror:
+    ours_a_holder_hears_of_strangers_by_the_mirror,
+    apache_a_holder_hears_of_strangers_by_the_mirror);
+
+/// A watch on the children, for the holder's sake, would take the place of the mirror's on the server.
+async fn a_holder_hears_of_strangers_by_the_mirror(hosts: String) {
+    let play = Play::begin(&hosts, "mirrored-look-out").await;
+    let guard = play.ours.acquire().await.unwrap();
+    play.proxy.forget();
+    let stranger = play.intrude(STRANGER, CreateMode::EPHEMERAL_SEQUENTIAL).await;
+    assert_eq!(guard.foreign().await.path, stranger);
+    let seen = play.proxy.requests();
+    assert!(!seen.contains(&op::GET_CHILDREN) && !seen.contains(&op::GET_CHILDREN2), "{seen:?}");
+    play.remove(&stranger).await;
+    play.observer.count(play.ours.path(), 1).await;
+    guard.release().await.unwrap();
+}
+
+backends!(a_holders_look_out_makes_way_for_a_mirror:
+    ours_a_holders_look_out_makes_way_for_a_mirror,
+    apache_a_holders_look_out_makes_way_for_a_mirror);
+
+async fn a_holders_look_out_makes_way_for_a_mirror(hosts: String) {
+    let (proxy, path) = (Proxy::start(&hosts).await, path("mirror-begun-late"));
+    let lock = Lock::new(&client(&proxy.hosts()).await, &path).unwrap();
+    let guard = lock.acquire().await.unwrap();
+    proxy.forget();
+    eventually("the look-out", || async { proxy.requests().contains(&op::GET_CHILDREN).then_some(()) }).await;
+    // They wait all the time: that is what makes a mirror worth while.
+    let mut waiting = JoinSet::new();
+    for _ in 0..4 {
+        let lock = lock.clone();
+        waiting.spawn(async move { drop(lock.acquire().await) });
+    }
+    eventually("a mirror", || async {
+        let waits = lock.try_acquire().await.unwrap().is_none();
+        (waits && proxy.requests().contains(&op::ADD_WATCH)).then_some(())
+    })
+    .await;
+    waiting.abort_all();
+    while waiting.join_next().await.is_some() {}
+    let observer = Observer::new(&hosts).await;
+    let stranger = format!("{path}/{STRANGER}");
+    let stranger = observer.session.create(&stranger, "", CreateMode::EPHEMERAL_SEQUENTIAL, &Acl::open());
+    let stranger = stranger.await.unwrap().path;
+    assert_eq!(guard.foreign().await.path, stranger);
+    guard.release().await.unwrap();
+}
+
 backends!(a_contender_that_may_not_be_seen_is_not_passed_over:
     ours_a_contender_that_may_not_be_seen_is_not_passed_over,
     apache_a_contender_that_may_not_be_seen_is_not_passed_over);

@@ -171,6 +171,136 @@ async fn children(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+async fn a_waiter_that_may_be_asked(client: &Client) -> Result<(), Error> {
+    use zooky::{Lock, Revoke};
+
+    let lock = Lock::new(&client, "/locks/asked")?.on_revoked(|| println!("somebody wants the lock"));
+    let guard = lock.acquire().await?;
+    let waiter = tokio::spawn({
+        let lock = lock.clone();
+        async move { lock.acquire().await }
+    });
+    while lock.contenders().await?.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    lock.revoke_all(Revoke::immediately()).await?;
+    guard.lost().await;
+    // A waiter of a handle without `on_revoked` or `revocable(true)` would join the queue again.
+    assert!(matches!(waiter.await.unwrap(), Err(zooky::Error::Revoked { .. })));
+    Ok(())
+}
+
+async fn upgrade_and_downgrade(client: &Client) -> Result<(), Error> {
+    use zooky::RwLock;
+
+    let dataset = RwLock::new(&client, "/locks/upgraded")?;
+    let reading = dataset.read().await?;
+    let token = reading.fencing_token();
+    let writing = reading.upgrade().await?; // alone now; an error if another reader upgrades already
+    let reading = writing.downgrade().await?; // nobody wrote in between
+    assert!(reading.fencing_token() > token);
+    assert!(dataset.try_read().await?.is_some());
+    reading.release().await?;
+    Ok(())
+}
+
+async fn a_re_entrant_lock(client: &Client) -> Result<(), Error> {
+    use zooky::{Lock, ReentrantLock};
+
+    let lock = ReentrantLock::new(Lock::new(&client, "/locks/reentrant")?);
+    let outer = lock.acquire("job 7").await?;
+    let inner = lock.acquire("job 7").await?; // the owner's own lock: at once
+    assert_eq!(inner.depth(), 2);
+    assert!(lock.try_acquire("job 8").await?.is_none());
+    assert!(!inner.release().await?);
+    assert!(outer.release().await?); // the last one
+    Ok(())
+}
+
+async fn one_contender_for_all_tasks_of_a_process(client: &Client) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::{Handover, Lock};
+
+    // At most 1,000 hand-overs or 100 ms in a row: then the others in the queue have their turn.
+    let bound = Handover::DEFAULT.grants(1_000).time(Duration::from_millis(100));
+    let lock = Lock::new(&client, "/locks/shared")?.local_handover(bound);
+    let tasks = (0..8).map(|_| {
+        let lock = lock.clone();
+        tokio::spawn(async move { lock.acquire().await.map(|guard| guard.fencing_token()) })
+    });
+    let mut tokens = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        tokens.push(task.await.unwrap()?);
+    }
+    tokens.sort();
+    tokens.dedup();
+    assert_eq!(tokens.len(), 8); // each holder has a larger one
+    Ok(())
+}
+
+async fn a_lock_that_outlives_its_session(client: &Client) -> Result<(), Error> {
+    use zooky::PersistentLock;
+
+    let lock = PersistentLock::new(&client, "/locks/migration", "migration 42")?;
+    let guard = lock.acquire().await?;
+    let token = guard.fencing_token();
+    drop(guard); // the program ends; the lock is held all the same
+
+    // Whoever has the key goes on, on any machine.
+    let guard = lock.take_back().await?.expect("it is still ours");
+    assert!(guard.fencing_token() > token);
+    guard.release().await?;
+    Ok(())
+}
+
+async fn a_time_between_a_crash_and_the_next_holder(client: &Client) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::Lock;
+
+    let lock = Lock::new(&client, "/locks/delayed")?.lock_delay(Duration::from_secs(30));
+    let guard = lock.acquire().await?;
+    // If this session ended here, the next holder would have to wait for 30 seconds.
+    guard.release().await?;
+    assert!(lock.try_acquire().await?.is_some()); // after a release it does not
+    Ok(())
+}
+
+async fn leases(client: &Client) -> Result<(), Error> {
+    use zooky::Semaphore;
+
+    let workers = Semaphore::new(&client, "/locks/leases", 2)?; // all must say 2
+    let (first, second) = (workers.acquire().await?, workers.acquire().await?);
+    assert!(workers.try_acquire().await?.is_none());
+    assert_eq!(workers.lease_holders().await?.len(), 2);
+    first.release().await?;
+    second.release().await?;
+    Ok(())
+}
+
+async fn a_leader(client: &Client) -> Result<(), Error> {
+    use zooky::Election;
+
+    let election = Election::new(&client, "/locks/leader")?.identifier("replica 1");
+    let mut observer = election.observe();
+    let leading = election.campaign().await?;
+    assert!(observer.changed().await?.is_some());
+    assert!(election.leader().await?.is_some());
+    leading.resign().await?;
+    Ok(())
+}
+
+async fn several_locks_as_one(client: &Client) -> Result<(), Error> {
+    use zooky::{MultiLock, Part};
+
+    let both = MultiLock::new(&client, [Part::write("/locks/from"), Part::read("/locks/to")])?;
+    let guard = both.acquire().await?; // all or nothing, in an order that cannot deadlock
+    for (path, token) in guard.fencing_tokens() {
+        println!("{path}: {token}");
+    }
+    guard.release().await?;
+    Ok(())
+}
+
 backends!(examples: ours_the_examples_run, apache_the_examples_run);
 
 async fn examples(hosts: String) {
@@ -187,6 +317,15 @@ async fn examples(hosts: String) {
     json(client).await.unwrap();
     an_ephemeral_node(client).await.unwrap();
     children(client).await.unwrap();
+    a_waiter_that_may_be_asked(client).await.unwrap();
+    upgrade_and_downgrade(client).await.unwrap();
+    a_re_entrant_lock(client).await.unwrap();
+    one_contender_for_all_tasks_of_a_process(client).await.unwrap();
+    a_lock_that_outlives_its_session(client).await.unwrap();
+    a_time_between_a_crash_and_the_next_holder(client).await.unwrap();
+    leases(client).await.unwrap();
+    a_leader(client).await.unwrap();
+    several_locks_as_one(client).await.unwrap();
 }
 
 /// The blocks of code in the documentation, each under its heading.

@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{LONG, Observer, client, path, polled, telling};
 use tokio::sync::mpsc;
 use zooky::session::{Acl, CreateMode};
 use zooky::{Client, Dialect, Error, GuardState, Lock, Mode, Owner, Revoke, RwLock};
+use zooky_client::{EventType, TreeSink, WatchEvent};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Kazoo, Dialect::Curator, Dialect::Zktools];
 
@@ -133,6 +135,42 @@ async fn an_immediate_revocation_hits_those_before_and_nobody_behind(hosts: Stri
     }
 }
 
+backends!(an_acquirer_without_time_revokes_all_the_same:
+    ours_an_acquirer_without_time_revokes_all_the_same,
+    apache_an_acquirer_without_time_revokes_all_the_same);
+
+/// As zktools' `acquire(timeout=0, revoke=...)` does.
+async fn an_acquirer_without_time_revokes_all_the_same(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let clients = [client(&hosts).await, client(&hosts).await];
+    for dialect in DIALECTS {
+        let path = path("no-time");
+        let holder = lock(&clients[0], &path, dialect).revocable(true).acquire().await.unwrap();
+        let asking = lock(&clients[1], &path, dialect).revoking(Revoke::ask());
+        assert!(asking.try_acquire().await.unwrap().is_none());
+        let (_, stat) = observer.session.get(holder.path()).await.unwrap();
+        assert_eq!(stat.version, 0, "{dialect}: a try asks nobody");
+        let fault = asking.acquire_timeout(Duration::ZERO).await.unwrap_err();
+        assert!(matches!(&fault, Error::Timeout { holder: Some(_), .. }), "{fault}");
+        holder.revoked().await;
+        observer.count(&path, 1).await;
+
+        let spared = Revoke::immediately().held_longer_than(Duration::from_secs(3600));
+        let fault = lock(&clients[1], &path, dialect)
+            .revoking(spared)
+            .acquire_timeout(Duration::ZERO)
+            .await
+            .unwrap_err();
+        assert!(matches!(fault, Error::Timeout { .. }), "{fault}");
+        assert!(holder.is_held());
+        let taking = lock(&clients[1], &path, dialect).revoking(Revoke::immediately());
+        let guard = taking.acquire_timeout(Duration::ZERO).await.unwrap();
+        holder.lost().await;
+        guard.release().await.unwrap();
+        observer.count(&path, 0).await;
+    }
+}
+
 backends!(a_waiter_that_is_removed_by_force_is_told: ours_a_waiter_that_is_removed_is_told, apache_a_waiter_that_is_removed_is_told);
 
 async fn a_waiter_that_is_removed_by_force_is_told(hosts: String) {
@@ -162,6 +200,59 @@ async fn a_waiter_that_is_removed_by_force_is_told(hosts: String) {
     let fault = tokio::time::timeout(LONG / 2, waiting).await.expect("it is told").unwrap().unwrap_err();
     assert!(matches!(fault, Error::Revoked { .. }), "{fault}");
     assert_eq!((lock.clear().await.unwrap(), observer.children(&path).await.len()), (0, 0));
+}
+
+/// The names of the nodes that are deleted, in their order.
+#[derive(Default)]
+struct Deletions(Mutex<Vec<String>>);
+
+impl TreeSink for Deletions {
+    fn event(&self, event: Result<WatchEvent, zooky::session::Error>) {
+        let event = event.unwrap();
+        if event.kind == EventType::DELETED {
+            let name = event.path.rsplit('/').next().unwrap();
+            self.0.lock().unwrap().push(name.to_owned());
+        }
+    }
+}
+
+backends!(an_immediate_revocation_begins_at_the_end:
+    ours_an_immediate_revocation_begins_at_the_end, apache_an_immediate_revocation_begins_at_the_end);
+
+/// At no moment is one who is about to be removed the first in the queue: it would be granted the lock.
+async fn an_immediate_revocation_begins_at_the_end(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    for by_an_acquirer in [false, true] {
+        let path = path("backwards");
+        let holder = lock(&client, &path, Dialect::Kazoo).acquire().await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let (waiter, mut waits) = telling(lock(&client, &path, Dialect::Kazoo));
+            waiting.push(tokio::spawn(async move { waiter.acquire().await }));
+            waits.recv().await.unwrap();
+        }
+        let mut removed = observer.count(&path, 3).await;
+        removed.reverse();
+        let deletions = Arc::<Deletions>::default();
+        let (_watch, set) = observer.session.watch_tree(&path, deletions.clone());
+        set.await.unwrap();
+        let taker = lock(&client, &path, Dialect::Kazoo);
+        let taken = if by_an_acquirer {
+            Some(taker.revoking(Revoke::immediately()).acquire().await.unwrap())
+        } else {
+            assert_eq!(taker.clear().await.unwrap(), 3);
+            None
+        };
+        observer.session.sync(&path).await.unwrap();
+        assert_eq!(*deletions.0.lock().unwrap(), removed, "by an acquirer: {by_an_acquirer}");
+        holder.lost().await;
+        for waiting in waiting {
+            let fault = waiting.await.unwrap().map(|_| ()).unwrap_err();
+            assert!(matches!(fault, Error::Revoked { .. }), "{fault}");
+        }
+        drop(taken);
+    }
 }
 
 backends!(contenders_come_in_order_with_their_ages: ours_contenders_come_in_order, apache_contenders_come_in_order);

@@ -152,7 +152,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     server(
         "four-letter-words",
         "WORDS",
-        "Which are answered, with commas between; * for all [default: srvr,ruok,mntr,isro]",
+        "Which are answered, with commas between; * for all [default: srvr,ruok,mntr]",
         Set::Text(set!(c.four_letter_words = words)),
     ),
     server(

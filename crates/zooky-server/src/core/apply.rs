@@ -50,6 +50,7 @@ impl Core {
 
     fn apply_part(&mut self, header: &TxnHeader, txn: &Txn) -> Stat {
         let Ok(Some(change)) = mutate(&mut self.tree, header, txn) else { return Stat::default() };
+        self.touch(&change, header.zxid);
         self.notify(&change, header.zxid);
         self.tree.count_change(&change);
         self.tree.commit(&change);
@@ -77,6 +78,7 @@ impl Core {
 
     fn apply_delete(&mut self, header: &TxnHeader, path: &str) {
         if let Ok(change) = self.tree.delete(path, header.zxid) {
+            self.touch(&change, header.zxid);
             self.notify(&change, header.zxid);
             self.tree.count_change(&change);
             self.tree.commit(&change);

@@ -28,6 +28,9 @@ pub struct CoreConfig {
     pub enforce_quota: bool,
     /// How often containers and TTL nodes are looked at, in milliseconds.
     pub container_check_ms: u64,
+    /// Sessions end at multiples of this, in milliseconds, never before their whole timeout has passed: those that end about the
+    /// same time end together, and cost one sync. The original looks once in a tick.
+    pub expiry_step_ms: u64,
 }
 
 impl CoreConfig {
@@ -44,6 +47,7 @@ impl CoreConfig {
             client_addr: "0.0.0.0:2181".into(),
             enforce_quota: false,
             container_check_ms: 60_000,
+            expiry_step_ms: 1,
         }
     }
 }

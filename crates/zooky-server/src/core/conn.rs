@@ -1,5 +1,6 @@
 //! Connections: whose they are, and what is answered on them.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub(super) struct Conn {
     pub(super) ids: Arc<[Id]>,
     /// The session; 0 before the handshake.
     pub(super) session: i64,
+    /// The newest transaction of which it has been told.
+    pub(super) shown: Cell<i64>,
     /// A request that takes several steps.
     pub(super) unfinished: Option<Box<SetWatches>>,
 }
@@ -23,7 +26,7 @@ pub(super) struct Conn {
 impl Conn {
     pub(super) fn new(peer: IpAddr) -> Conn {
         let id = Id { scheme: "ip".into(), id: peer.to_canonical().to_string() };
-        Conn { ids: Arc::new([id]), session: 0, unfinished: None }
+        Conn { ids: Arc::new([id]), session: 0, shown: Cell::new(0), unfinished: None }
     }
 
     /// One more identity.
@@ -69,43 +72,65 @@ impl Core {
             }
             op if !is_request(op) => self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out),
             op => {
-                let result = match Request::decode_body(op, &mut body) {
-                    Ok(request) => self.serve(&caller, request, out),
-                    Err(_) => Err(ErrorCode::MARSHALLING),
+                let Ok(request) = Request::decode_body(op, &mut body) else {
+                    return self.answer(&caller, &Err(ErrorCode::MARSHALLING), out);
                 };
-                self.answer(&caller, &result, out);
+                let tells = self.told_by(&request);
+                let result = self.serve(&caller, request, out);
+                if op == OpCode::CHECK && result == Err(ErrorCode::UNIMPLEMENTED) {
+                    // One that holds: the original has no answer to it and closes.
+                    return self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out);
+                }
+                self.answer_as_of(tells, &caller, &result, out);
             }
         }
     }
 
-    /// Sends a reply.
+    /// Sends a reply that may tell of anything.
     pub(super) fn answer(
         &mut self,
         caller: &Caller,
         result: &Result<Response, ErrorCode>,
         out: &mut Vec<Output>,
     ) {
+        self.answer_as_of(self.last_zxid, caller, result, out);
+    }
+
+    /// Sends a reply that tells of no transaction behind `tells`.
+    fn answer_as_of(
+        &mut self,
+        tells: i64,
+        caller: &Caller,
+        result: &Result<Response, ErrorCode>,
+        out: &mut Vec<Output>,
+    ) {
         let err = result.as_ref().err().copied().unwrap_or(ErrorCode::OK);
-        let header = ReplyHeader { xid: caller.xid, zxid: self.last_zxid, err };
+        let shown = self.conns.get(&caller.conn).map_or(self.last_zxid, |open| open.shown.get());
+        let zxid = tells.max(shown).max(self.durable).min(self.last_zxid);
+        let header = ReplyHeader { xid: caller.xid, zxid, err };
         let frame = frame_of(|w| {
             header.encode(w);
             if let Ok(body) = result {
                 body.encode(w);
             }
         });
-        self.send(caller.conn, frame, out);
+        self.send(caller.conn, frame, zxid, out);
     }
 
     /// Sends an error and closes the connection; the session lives on.
     pub(super) fn refuse(&mut self, caller: &Caller, zxid: i64, err: ErrorCode, out: &mut Vec<Output>) {
         let header = ReplyHeader { xid: caller.xid, zxid, err };
-        self.send(caller.conn, frame_of(|w| header.encode(w)), out);
+        self.send(caller.conn, frame_of(|w| header.encode(w)), self.last_zxid, out);
         self.close_conn(caller.conn, out);
     }
 
-    pub(super) fn send(&mut self, conn: ConnId, frame: Bytes, out: &mut Vec<Output>) {
+    /// Sends a frame that tells of the transactions up to `shows`.
+    pub(super) fn send(&mut self, conn: ConnId, frame: Bytes, shows: i64, out: &mut Vec<Output>) {
         self.packets_sent += 1;
-        out.push(Output::Send { conn, frame });
+        if let Some(open) = self.conns.get(&conn) {
+            open.shown.set(shows);
+        }
+        out.push(Output::Send { conn, frame, shows });
     }
 
     /// Closes a connection and forgets it.
@@ -128,11 +153,10 @@ impl Core {
     }
 }
 
-/// Whether the opcode is one of those that clients may ask outside of multi. The original answers
+/// Whether the opcode is one of those that clients may ask outside of multi (a check is, of sorts). The original answers
 /// all others with "unimplemented", and closes the connection.
 fn is_request(op: OpCode) -> bool {
-    op.text().is_some()
-        && !matches!(op, OpCode::CHECK | OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
+    op.text().is_some() && !matches!(op, OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
 }
 
 /// A frame with its length in front.

@@ -14,6 +14,7 @@ impl Core {
     /// session is unknown go with the first tick, by a logged transaction.
     pub fn begin(&mut self, now: Now) {
         self.now = now;
+        self.durable = self.last_zxid;
         self.next_reap_ms = now.mono_ms.saturating_add(self.config.container_check_ms);
         for owner in self.tree.owners() {
             if !self.sessions.contains(owner) {

@@ -35,7 +35,7 @@ impl Core {
                 password: vec![0; PASSWORD_LEN],
                 read_only: request.read_only.map(|_| false),
             };
-            self.send(conn, frame_of(|w| none.encode(w)), out);
+            self.send(conn, frame_of(|w| none.encode(w)), self.last_zxid, out);
             return self.close_conn(conn, out);
         }
         self.attach(conn, session, timeout_ms, out);
@@ -46,7 +46,13 @@ impl Core {
             password: self.config.password.password(session).to_vec(),
             read_only: request.read_only.map(|_| false),
         };
-        self.send(conn, frame_of(|w| answer.encode(w)), out);
+        self.send(conn, frame_of(|w| answer.encode(w)), self.last_zxid, out);
+    }
+
+    /// Whether a connection's first frame asks for a session that is not there yet. A client that has left already will
+    /// never hear of it, so it need not begin.
+    pub fn asks_for_new_session(frame: &[u8]) -> bool {
+        ConnectRequest::decode(&mut Reader::new(frame)).is_ok_and(|request| request.session_id == 0)
     }
 
     /// Whether there is such a session, and this is its password.

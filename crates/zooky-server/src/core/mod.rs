@@ -4,8 +4,8 @@
 //! It is pure. It has no socket, file, thread, clock or randomness of its own: whoever owns it hands
 //! in the time with each step, and carries out what comes out, in that order. The order of the
 //! outputs is the order of effects: an [`Output::Append`] stands before every [`Output::Send`] that
-//! shows what it did, so an owner that releases nothing before the appends in front of it are
-//! durable never shows anything that a crash could take back.
+//! shows what it did, and each send says what is the newest it shows, so an owner that releases
+//! nothing before that is durable never shows anything that a crash could take back.
 
 mod acl;
 mod apply;
@@ -28,6 +28,7 @@ mod replay;
 mod report;
 mod room;
 mod sessions;
+mod shown;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use zooky_wire::{Txn, TxnHeader, TxnRecord};
 use conn::Conn;
 use hash::{Hashing, Map};
 use sessions::Sessions;
+use shown::Touched;
 use tree::Tree;
 use watches::Watches;
 
@@ -54,9 +56,11 @@ pub use replay::{ReplayError, RestoreError};
 pub use report::SessionReport;
 pub use stats::Stats;
 
-/// How many watches of connections that are gone one step clears away: more than any step sets, so that they do not
-/// pile up.
-const BURIED: usize = 2 * ops::set_watches::PORTION;
+/// How many watches of connections that are gone a step clears away besides twice as many as it has set, so that they do not
+/// pile up, and nobody else pays for that.
+const BURIED: usize = 16;
+/// The same for a tick.
+const BURIED_BY_TICK: usize = 128;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,12 +122,14 @@ pub enum Input {
 pub enum Output {
     /// Write this to the log; it has been applied already. Its `digest` is `None`.
     Append(TxnRecord),
-    /// Send a frame, once every append before it is durable.
+    /// Send a frame, once every append up to `shows` is durable. For one connection `shows` never falls.
     Send {
         /// To which connection.
         conn: ConnId,
         /// The frame, its length in front.
         frame: Bytes,
+        /// The zxid of the newest transaction of which it tells.
+        shows: i64,
     },
     /// Close a connection, once everything before it is durable and sent. The core has forgotten
     /// the connection: frames that still come in from it are ignored.
@@ -145,6 +151,9 @@ pub struct Core {
     /// Connections with a request that takes several steps.
     unfinished: usize,
     last_zxid: i64,
+    /// Every transaction up to this one is on the disk.
+    durable: i64,
+    touched: Touched,
     next_session_id: i64,
     /// The time of the present step.
     now: Now,
@@ -176,12 +185,14 @@ impl Core {
         tree.quotas.enforce = config.enforce_quota;
         Core {
             tree,
-            sessions: Sessions::new(&hashing),
+            sessions: Sessions::new(&hashing, config.expiry_step_ms.max(1)),
             conns: hashing.map(),
             data_watches: Watches::new(&hashing),
             child_watches: Watches::new(&hashing),
             unfinished: 0,
             last_zxid: 0,
+            durable: 0,
+            touched: Touched::new(hashing.clone()),
             next_session_id: config.first_session_id,
             now: Now::default(),
             next_reap_ms: 0,
@@ -197,6 +208,8 @@ impl Core {
     /// One step: takes `input`, adds to `out` what is to be done. `now` must not go back.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         self.now = now;
+        let more = if matches!(input, Input::Tick) { BURIED_BY_TICK } else { BURIED };
+        let before = self.data_watches.len() + self.child_watches.len();
         match input {
             Input::Opened { conn, peer } => {
                 self.conns.insert(conn, Conn::new(peer));
@@ -212,7 +225,8 @@ impl Core {
             Input::Tick => self.tick(out),
         }
         self.shed_watches(out);
-        self.bury(BURIED);
+        let set = (self.data_watches.len() + self.child_watches.len()).saturating_sub(before);
+        self.bury(2 * set + more);
     }
 
     /// Clears away a few of the watches of connections that are gone.

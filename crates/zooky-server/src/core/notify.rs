@@ -69,7 +69,8 @@ impl Teller<'_> {
                 continue;
             }
             let frame = frame.get_or_insert_with(|| event(kind, path, self.zxid)).clone();
-            self.events.push(Output::Send { conn, frame });
+            open.shown.set(self.zxid);
+            self.events.push(Output::Send { conn, frame, shows: self.zxid });
         }
     }
 

@@ -73,8 +73,13 @@ impl Core {
         }
         // Each listed ACL is held until the nodes are in, so that its number stays.
         let tree = &mut core.tree;
-        let mut numbers: std::collections::BTreeMap<i64, AclId> =
-            acls.into_iter().map(|(number, acl)| (number, tree.acls.acquire(&acl))).collect();
+        let mut numbers: std::collections::BTreeMap<i64, AclId> = std::collections::BTreeMap::new();
+        for (number, acl) in acls {
+            // A number that comes twice means the later list, and the earlier one is nobody's.
+            if let Some(earlier) = numbers.insert(number, tree.acls.acquire(&acl)) {
+                tree.acls.release(earlier);
+            }
+        }
         numbers.entry(-1).or_insert(super::acl::OPEN);
         for node in nodes {
             let RestoredNode { path, data, acl, stat } = node;

@@ -29,11 +29,13 @@ pub(super) struct Session {
 pub(super) struct Sessions {
     by_id: Map<i64, Session>,
     queue: BinaryHeap<Reverse<(u64, i64)>>,
+    /// They end at multiples of this.
+    step_ms: u64,
 }
 
 impl Sessions {
-    pub(super) fn new(hashing: &Hashing) -> Sessions {
-        Sessions { by_id: hashing.map(), queue: BinaryHeap::new() }
+    pub(super) fn new(hashing: &Hashing, step_ms: u64) -> Sessions {
+        Sessions { by_id: hashing.map(), queue: BinaryHeap::new(), step_ms }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,7 +90,7 @@ impl Sessions {
     /// Sees to it that the queue knows the session's deadline, or an earlier time.
     pub(super) fn queue(&mut self, id: i64) {
         let Some(session) = self.by_id.get_mut(&id) else { return };
-        let deadline = session.deadline_ms();
+        let deadline = session.deadline_ms().next_multiple_of(self.step_ms);
         if deadline < session.queued_ms {
             session.queued_ms = deadline;
             self.queue.push(Reverse((deadline, id)));
@@ -100,7 +102,7 @@ impl Sessions {
         self.queue.clear();
         for (&id, session) in &mut self.by_id {
             session.last_seen_ms = mono_ms;
-            session.queued_ms = session.deadline_ms();
+            session.queued_ms = session.deadline_ms().next_multiple_of(self.step_ms);
             self.queue.push(Reverse((session.queued_ms, id)));
         }
     }
@@ -113,7 +115,7 @@ impl Sessions {
             }
             self.queue.pop();
             let Some(session) = self.by_id.get_mut(&id).filter(|s| s.queued_ms == queued) else { continue };
-            let deadline = session.deadline_ms();
+            let deadline = session.deadline_ms().next_multiple_of(self.step_ms);
             if deadline <= mono_ms {
                 return Some(id);
             }
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_session_has_its_whole_timeout_since_the_last_sign() {
-        let mut s = Sessions::new(&Hashing::new(1));
+        let mut s = Sessions::new(&Hashing::new(1), 1);
         s.set(7, 100);
         s.touch(7, 1_000);
         s.queue(7);
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_shorter_timeout_is_kept_too() {
-        let mut s = Sessions::new(&Hashing::new(1));
+        let mut s = Sessions::new(&Hashing::new(1), 1);
         s.set(7, 1_000);
         s.queue(7);
         s.set(7, 10);
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn after_a_restart_all_time_is_given_again() {
-        let mut s = Sessions::new(&Hashing::new(1));
+        let mut s = Sessions::new(&Hashing::new(1), 1);
         s.set(7, 100);
         s.restart(5_000);
         assert_eq!(s.pop_expired(5_100), None);
@@ -182,5 +184,22 @@ mod tests {
         s.set(9, OVER);
         s.restart(6_000);
         assert_eq!(s.pop_expired(6_000), Some(9), "its time is over already");
+    }
+
+    #[test]
+    fn those_that_end_about_the_same_time_end_together() {
+        let mut s = Sessions::new(&Hashing::new(1), 50);
+        for (id, seen_ms) in [(7, 1_003), (8, 1_049), (9, 1_051)] {
+            s.set(id, 100);
+            s.touch(id, seen_ms);
+            s.queue(id);
+        }
+        assert_eq!(s.next_ms(), Some(1_150));
+        assert_eq!(s.pop_expired(1_149), None);
+        assert_eq!(
+            (s.pop_expired(1_150), s.pop_expired(1_150), s.pop_expired(1_150)),
+            (Some(7), Some(8), None)
+        );
+        assert_eq!(s.next_ms(), Some(1_200));
     }
 }

@@ -82,6 +82,21 @@ impl Syncer {
         self.batches.needed()
     }
 
+    /// The batch that must be durable before anything that shows the transactions up to `zxid` may leave.
+    pub(crate) fn needed_for(&self, zxid: i64) -> u64 {
+        self.batches.needed_for(zxid)
+    }
+
+    /// The newest transaction of which this knows that it is durable; 0 if none has been since the start.
+    pub(crate) fn durable_zxid(&self) -> i64 {
+        self.batches.durable_zxid()
+    }
+
+    /// Whether [`Syncer::sync`] would now keep this thread.
+    pub(crate) fn would_sync_here(&self) -> bool {
+        self.writer.is_some() && !self.threaded && !self.batches.open().is_empty()
+    }
+
     /// Every batch up to this one is durable.
     pub(crate) fn durable(&self) -> u64 {
         self.batches.durable()

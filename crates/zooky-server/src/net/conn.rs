@@ -141,6 +141,12 @@ impl Conn {
         }
     }
 
+    /// Whether nothing has come in behind what was taken out, and nothing will: the other side has finished or is gone. Reads
+    /// once to find out.
+    pub(crate) fn has_left(&mut self, scratch: &mut [u8]) -> bool {
+        self.tls.is_none() && self.input.is_empty() && !matches!(self.fill(scratch), Ok(Fill::Open))
+    }
+
     /// Reads what has come in, as far as it fits into `scratch`, and takes it out of its TLS records.
     fn fill_from_tls(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
         let Some(tls) = &mut self.tls else { return Ok(Fill::End) };

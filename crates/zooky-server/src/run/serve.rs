@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
-use crate::core::{ConnId, Input};
+use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
 use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
@@ -13,6 +13,8 @@ use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 const FRAMES: usize = 512;
 /// For how long it is served then; one frame is in any case.
 const SHARE: Duration = Duration::from_micros(200);
+/// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
+const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
 /// What to do next with a connection.
 enum Next {
@@ -66,8 +68,7 @@ impl Run {
                 self.light_ms = self.now.mono_ms;
             }
         }
-        let beside = self.now.mono_ms - self.light_ms <= BESIDE_MS;
-        let limit = if beside { BACKLOG_BESIDE } else { BACKLOG };
+        let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
         let begin = Instant::now();
         while let Some(slot) = self.backlog.pop_front() {
             if self.holds_reads()? {
@@ -80,6 +81,11 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody has been served of late who asks little.
+    fn is_beside(&self) -> bool {
+        self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -106,10 +112,12 @@ impl Run {
     /// Reads once and serves the frames that are there, for its share of the time.
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
+        let alone = self.ready.is_empty() && self.backlog.is_empty();
+        let share = if alone || !self.is_beside() { SHARE } else { SHARE_BESIDE };
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
-            if served > 0 && begin.elapsed() >= SHARE {
+            if served > 0 && begin.elapsed() >= share {
                 break;
             }
             let Some(conn) = self.conns.get(key).filter(|conn| !conn.finished) else { return };
@@ -129,6 +137,9 @@ impl Run {
             }
             match next(conn, &self.config.limits) {
                 Next::Frame(frame, greeting) => {
+                    if greeting && Core::asks_for_new_session(&frame) && conn.has_left(&mut self.scratch) {
+                        return self.ended(key);
+                    }
                     self.received += 1;
                     conn.traffic.request(&frame, greeting, self.now.mono_ms);
                     self.syncer.note_work();
@@ -201,7 +212,7 @@ impl Run {
     /// The other side has finished; what it asked before is still answered.
     fn ended(&mut self, key: u64) {
         self.forget(key);
-        self.hold(key, None);
+        self.hold(key, None, self.syncer.needed());
     }
 
     /// Tells the core that the connection is gone, once.
@@ -215,8 +226,8 @@ impl Run {
 
     fn answer_scrape(&mut self, key: u64, request: &[u8]) {
         let answer = metrics::answer(request, &self.numbers(), &self.config.limits);
-        self.hold(key, Some(Bytes::from(answer)));
-        self.hold(key, None);
+        self.hold(key, Some(Bytes::from(answer)), self.syncer.needed());
+        self.hold(key, None, self.syncer.needed());
     }
 
     /// Closes a connection at once; what waits for it is lost.

@@ -19,8 +19,8 @@ impl Run {
         } else {
             four_letter::refusal(word)
         };
-        self.hold(key, Some(Bytes::from(answer)));
-        self.hold(key, None);
+        self.hold(key, Some(Bytes::from(answer)), self.syncer.needed());
+        self.hold(key, None, self.syncer.needed());
     }
 
     /// The counts of the whole server.

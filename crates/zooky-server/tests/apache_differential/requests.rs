@@ -31,6 +31,50 @@ impl Dice {
     }
 }
 
+/// What a sequence is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Theme {
+    All,
+    /// Writes below a quota.
+    Quotas,
+    /// A user with all rights, and nodes that nobody else may touch.
+    Super,
+}
+
+/// As [`any`], with more of what the sequence is about.
+pub(crate) fn themed(theme: Theme, dice: &mut Dice, top: &str, step: usize) -> Request {
+    match (theme, step) {
+        (Theme::Quotas, 1) => quota_at(dice, top, 0),
+        (Theme::Quotas, 2..) if dice.rarely(3) => quota(dice, top),
+        (Theme::Quotas, 2..) if dice.rarely(2) => {
+            let (path, version) = (good_path(dice, top), -1);
+            if dice.rarely(4) { Request::Delete { path, version } } else { write(dice, path) }
+        }
+        (Theme::Super, 1) => Request::Auth { kind: 0, scheme: "digest".into(), auth: b"super:test".to_vec() },
+        (Theme::Super, 2..) if dice.rarely(5) => {
+            let path = dice.one(&["/zookeeper", "/zookeeper/config", "/zookeeper/quota", "/zookeeper/x"]);
+            match dice.below(5) {
+                0 => Request::SetAcl { path: path.into(), acl: acl(dice), version: 77 },
+                1 => Request::GetAcl { path: path.into() },
+                2 => Request::Delete { path: path.into(), version: version(dice) },
+                3 => Request::SetData { path: path.into(), data: data(dice), version: 77 },
+                _ => Request::AddWatch { path: path.into(), mode: dice.one(&[0, 1, -1]) },
+            }
+        }
+        _ => any(dice, top, step),
+    }
+}
+
+/// A write that makes a node or changes its data.
+fn write(dice: &mut Dice, path: String) -> Request {
+    let data = dice.one(&[None, Some(Bytes::from_static(b"x")), Some(Bytes::from_static(b"four and more"))]);
+    if dice.rarely(2) {
+        return Request::SetData { path, data, version: -1 };
+    }
+    let mode = CreateMode(dice.one(&[0, 0, 0, 1, 2]));
+    Request::Create(Create { kind: CreateKind::Create, path, data, acl: Acl::open(), mode })
+}
+
 /// The request of a step; the first one makes the node that all others are about.
 pub(crate) fn any(dice: &mut Dice, top: &str, step: usize) -> Request {
     if step == 0 {
@@ -65,8 +109,13 @@ pub(crate) fn any(dice: &mut Dice, top: &str, step: usize) -> Request {
             Request::MultiRead((0..parts).map(|_| read(dice, top)).collect())
         }
         _ => {
-            let auth = dice.one(&["ann:secret", "bob:secret", "nobody"]).as_bytes().to_vec();
-            Request::Auth { kind: 0, scheme: "digest".into(), auth }
+            let auth = dice.one(&["ann:secret", "bob:secret", "ann:secret", "nobody", ""]);
+            let scheme = if dice.rarely(12) { "ip" } else { "digest" };
+            Request::Auth {
+                kind: dice.one(&[0, 0, 0, 7]),
+                scheme: scheme.into(),
+                auth: auth.as_bytes().to_vec(),
+            }
         }
     }
 }
@@ -75,7 +124,11 @@ fn seldom(dice: &mut Dice, top: &str) -> Request {
     match dice.below(10) {
         6..=8 => quota(dice, top),
         9 if dice.rarely(3) => Request::CloseSession,
-        9 if dice.rarely(3) => Request::Auth { kind: 0, scheme: "nobody".into(), auth: Vec::new() },
+        9 if dice.rarely(3) => {
+            let scheme = dice.one(&["nobody", "world", "sasl", "x509", "auth", "super", ""]);
+            Request::Auth { kind: 0, scheme: scheme.into(), auth: b"anyone".to_vec() }
+        }
+        9 => Request::Check { path: path(dice, top), version: version(dice) },
         0 => Request::GetEphemerals {
             prefix: dice.one(&[top.to_owned(), format!("{top}/a"), "/nowhere".into()]),
         },
@@ -96,6 +149,11 @@ fn seldom(dice: &mut Dice, top: &str) -> Request {
 
 /// What a client does to set, see and remove a quota on `top`.
 fn quota(dice: &mut Dice, top: &str) -> Request {
+    let which = dice.below(5);
+    quota_at(dice, top, which)
+}
+
+fn quota_at(dice: &mut Dice, top: &str, which: usize) -> Request {
     let node = format!("/zookeeper/quota{top}");
     let (limits, stats) = (format!("{node}/zookeeper_limits"), format!("{node}/zookeeper_stats"));
     let make = |path: &str, data: &'static str| {
@@ -103,7 +161,7 @@ fn quota(dice: &mut Dice, top: &str) -> Request {
         let (acl, mode) = (Acl::open(), CreateMode::PERSISTENT);
         MultiOp::Create(Create { kind: CreateKind::Create, path: path.into(), data, acl, mode })
     };
-    match dice.below(5) {
+    match which {
         0 | 1 => {
             let first = dice.one(&[&limits, &stats]).clone();
             let second = if first == limits { &stats } else { &limits };

@@ -33,23 +33,24 @@ impl Server {
 
     pub(crate) fn step(&mut self, now: Now, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
-        let mut shows = self.core.last_zxid();
+        let mut newest = self.core.last_zxid();
         self.core.step(now, input, &mut out);
         for output in &out {
             match output.clone() {
                 Output::Append(record) => {
-                    shows = record.header.zxid;
+                    newest = record.header.zxid;
                     self.batches.push(record);
                 }
-                Output::Send { conn, frame } => self.hold(conn, Some(frame), shows),
-                Output::Close { conn } => self.hold(conn, None, shows),
+                Output::Send { conn, frame, shows } => {
+                    let batch = self.batches.needed_for(shows);
+                    self.held.push(batch, Leaving { conn, frame: Some(frame), shows });
+                }
+                Output::Close { conn } => {
+                    self.held.push(self.batches.needed(), Leaving { conn, frame: None, shows: newest });
+                }
             }
         }
         out
-    }
-
-    fn hold(&mut self, conn: ConnId, frame: Option<Bytes>, shows: i64) {
-        self.held.push(self.batches.needed(), Leaving { conn, frame, shows });
     }
 
     /// The log gets the next batch, if it is idle.
@@ -85,6 +86,7 @@ impl Server {
     }
 
     pub(crate) fn release(&mut self) -> Option<Leaving> {
+        self.core.note_durable(self.batches.durable_zxid());
         self.held.pop(self.batches.durable())
     }
 }

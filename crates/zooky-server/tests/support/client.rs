@@ -109,6 +109,11 @@ impl Raw {
         request.encode(&mut w);
         w.end_frame(mark);
         self.raw(w.as_slice())?;
+        self.welcomed()
+    }
+
+    /// Takes the answer to a connect request.
+    pub fn welcomed(&mut self) -> Result<(), Lost> {
         let frame = self.frame()?;
         self.session = ConnectResponse::decode(&mut Reader::new(&frame)).unwrap();
         Ok(())

@@ -11,7 +11,7 @@ use std::ops::Bound;
 
 use super::dialect::{Classified, Kind, classify, is_note};
 use super::queue::{Refusal, check_reserve};
-use super::respect::{Sees, excludes, sees};
+use super::respect::{Sees, danger, excludes, sees};
 
 /// What was told cannot be the whole truth: list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +189,16 @@ impl Mirror {
         last.map(|(place, _)| place).max().map(|place| place.1.as_str())
     }
 
+    /// Those children that may not respect a lock that one of ours of the kind `own` holds.
+    pub(crate) fn strangers(&self, own: Kind) -> Vec<String> {
+        let of_kinds = self.kinds.iter().filter(|of| {
+            let mut names = of.places.keys().map(|place| &place.1);
+            names.next().is_some_and(|name| danger(own, name).is_some())
+        });
+        let names = of_kinds.flat_map(|of| of.places.keys()).map(|place| &place.1);
+        names.chain(&self.unknown).cloned().collect()
+    }
+
     /// How many contenders there are.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -317,6 +327,12 @@ mod tests {
                     mirror.deleted("zooky.filler");
                 }
                 for own in KINDS {
+                    let mut strangers = mirror.strangers(own);
+                    let mut listed: Vec<_> =
+                        children.iter().filter(|child| danger(own, child).is_some()).cloned().collect();
+                    strangers.sort();
+                    listed.sort();
+                    prop_assert_eq!(strangers, listed);
                     for allow in [false, true] {
                         let queue = Queue::of(own, &children, allow);
                         let refusal = mirror.refusal(own, allow);

@@ -11,13 +11,17 @@ import org.apache.curator.framework.recipes.locks.InterProcessMutex;
 import org.apache.curator.framework.recipes.locks.InterProcessReadWriteLock;
 import org.apache.curator.framework.recipes.locks.InterProcessSemaphoreV2;
 import org.apache.curator.framework.recipes.locks.Lease;
+import org.apache.curator.framework.recipes.locks.Revoker;
 import org.apache.curator.retry.RetryOneTime;
 import org.apache.zookeeper.ZooDefs;
 import org.apache.zookeeper.ZooKeeper;
 import org.apache.zookeeper.recipes.lock.LockListener;
 import org.apache.zookeeper.recipes.lock.WriteLock;
 
-/** Stock locks in Java, steered line by line: "new NAME KIND PATH", "acquire NAME SECONDS", "release NAME". */
+/**
+ * Stock locks in Java, steered line by line: "new NAME KIND PATH", "acquire NAME SECONDS", "release NAME", and "revoke NODE"
+ * by Curator's Revoker.
+ */
 public class Stock {
     interface Stocked {
         boolean acquire(long millis) throws Exception;
@@ -115,6 +119,10 @@ public class Stock {
                     case "acquire":
                         System.out.println("acquired " + locks.get(words[1]).acquire((long) (Double.parseDouble(words[2]) * 1000)));
                         break;
+                    case "revoke":
+                        Revoker.attemptRevoke(client, words[1]);
+                        System.out.println("asked");
+                        break;
                     default:
                         locks.remove(words[1]).release();
                         System.out.println("released");
@@ -131,6 +139,10 @@ public class Stock {
         switch (kind) {
             case "mutex":
                 return of(new InterProcessMutex(client, path));
+            case "revocable":
+                InterProcessMutex mutex = new InterProcessMutex(client, path);
+                mutex.makeRevocable(asked -> System.out.println("revoked"));
+                return of(mutex);
             case "writer":
                 return of(new InterProcessReadWriteLock(client, path).writeLock());
             case "reader":

@@ -38,12 +38,23 @@ impl Stock {
     }
 
     /// Whether it is granted soon; for showing that it is not.
-    fn is_granted_soon(&mut self) -> bool {
+    pub fn is_granted_soon(&mut self) -> bool {
         self.0.hears_line("acquired", SHORT)
     }
 
     pub fn granted(&mut self) -> String {
         self.0.expect_line("acquired", LONG)
+    }
+
+    /// Asks whoever has this node to let go, by Curator's Revoker.
+    pub fn ask(&mut self, node: &str) {
+        self.0.send_line(&format!("revoke {node}"));
+        self.0.expect_line("asked", LONG);
+    }
+
+    /// Waits until its revocable lock is asked for.
+    pub fn is_asked(&mut self) {
+        self.0.expect_line("revoked", LONG);
     }
 
     pub fn release(&mut self) {

@@ -122,12 +122,13 @@ async fn a_waiter_whose_directory_vanished_starts_again(hosts: String) {
 
 backends!(directories_vanish_under_contenders: pain_14_ours_directories_vanish_under_contenders, pain_14_apache_directories_vanish_under_contenders);
 
-/// What the server does to empty containers, as often as it can be done, while contenders come and go: until it has
-/// been done five times.
+/// What the server does to empty containers and their parents, as often as it can be done, while contenders come and
+/// go: until it has been done twenty times.
 async fn directories_vanish_under_contenders(hosts: String) {
     let observer = Observer::new(&hosts).await;
     for dialect in DIALECTS {
-        let path = path("vanishing");
+        let parent = path("vanishing");
+        let path = format!("{parent}/lock");
         let resource = Arc::new(Resource::new());
         let over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
@@ -149,8 +150,12 @@ async fn directories_vanish_under_contenders(hosts: String) {
             });
         }
         let mut vanished = 0;
-        while vanished < 5 {
-            vanished += usize::from(observer.session.delete(&path, -1).await.is_ok());
+        while vanished < 20 {
+            let flight = observer.session.flight();
+            let (own, above) = (observer.session.delete(&path, -1), observer.session.delete(&parent, -1));
+            drop(flight);
+            vanished += usize::from(own.await.is_ok());
+            let _ = above.await;
         }
         over.store(true, Ordering::SeqCst);
         let entries = tasks.join_all().await.into_iter().sum();

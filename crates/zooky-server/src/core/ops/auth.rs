@@ -37,7 +37,7 @@ impl Core {
             open.ids = Arc::from(ids);
         }
         let header = ReplyHeader { xid: caller.xid, zxid: 0, err: ErrorCode::OK };
-        self.send(caller.conn, frame_of(|w| header.encode(w)), out);
+        self.send(caller.conn, frame_of(|w| header.encode(w)), self.last_zxid, out);
     }
 }
 

@@ -62,9 +62,12 @@ impl Core {
                 let wanted = reconfig::Wanted { joining, leaving, new_members, config_id };
                 self.reconfig(caller, &wanted, out)
             }
+            // Alone it has only refusals to answer with.
+            Request::Check { path, version } => {
+                check::plan(&self.tree, caller, path, version).and(Err(ErrorCode::UNIMPLEMENTED))
+            }
             // These are served elsewhere, or are nothing to be asked.
-            Request::Check { .. }
-            | Request::SetWatches { .. }
+            Request::SetWatches { .. }
             | Request::SetWatches2 { .. }
             | Request::Ping
             | Request::Auth { .. }

@@ -15,7 +15,7 @@ use crate::core::watches::Mode;
 use crate::core::{ConnId, Core, Output, acl};
 
 /// How many paths are set in one step.
-pub(in crate::core) const PORTION: usize = 256;
+pub(in crate::core) const PORTION: usize = 64;
 
 /// The lists of paths, in their order on the wire. setWatches has the first three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl Core {
     }
 
     fn tell(&mut self, caller: &Caller, kind: EventType, path: &str, out: &mut Vec<Output>) {
-        self.send(caller.conn, event(kind, path, NO_ZXID), out);
+        self.send(caller.conn, event(kind, path, NO_ZXID), self.last_zxid, out);
     }
 }
 

@@ -125,7 +125,7 @@ fn ids_keep_out_of_what_marks_containers_and_ttl_nodes() {
 #[test]
 fn unknown_requests_get_their_error() {
     let mut b = Bench::new();
-    for op in [13, 20, 99, -10, -1, 0] {
+    for op in [20, 99, -10, -1, 0] {
         let conn = b.client();
         let mut w = Writer::new();
         w.i32(5);
@@ -135,7 +135,7 @@ fn unknown_requests_get_their_error() {
         assert!(closes(&out, conn));
     }
     let conn = b.client();
-    for op in [OpCode::CREATE, OpCode::GET_DATA, OpCode::MULTI, OpCode::SET_WATCHES] {
+    for op in [OpCode::CREATE, OpCode::GET_DATA, OpCode::CHECK, OpCode::MULTI, OpCode::SET_WATCHES] {
         let mut w = Writer::new();
         w.i32(5);
         w.i32(op.0);

@@ -199,7 +199,7 @@ pub(in crate::core) fn connected(out: &[Output]) -> Option<ConnectResponse> {
 /// What the outputs bring to a connection, in order.
 pub(in crate::core) fn gets(out: &[Output], conn: ConnId) -> Vec<Got> {
     let frames = out.iter().filter_map(|o| match o {
-        Output::Send { conn: to, frame } if *to == conn => Some(frame),
+        Output::Send { conn: to, frame, .. } if *to == conn => Some(frame),
         _ => None,
     });
     let read = |frame: &Bytes| {

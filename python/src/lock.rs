@@ -1,0 +1,347 @@
+//! Lock handles and guards.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tokio::sync::Notify;
+use zooky::inspect::{self, Contender};
+use zooky::{Dialect, GuardState, Owner, Revoke, RwLock, Semaphore};
+
+use crate::errors::{CancelledError, raise};
+use crate::runtime::{Process, runtime, seconds, wait};
+
+/// A handle of one lock, for one mode.
+#[pyclass(frozen, module = "zooky._zooky")]
+pub(crate) struct Lock {
+    taker: Taker,
+    path: String,
+    client: zooky::Client,
+    process: Process,
+    cancel: Arc<Notify>,
+}
+
+/// How a lock is taken; cheap to clone into a future.
+#[derive(Clone)]
+enum Taker {
+    Exclusive(zooky::Lock),
+    Read(RwLock),
+    Write(RwLock),
+    Lease(Semaphore),
+}
+
+impl Taker {
+    async fn take(&self, timeout: Option<std::time::Duration>) -> Result<zooky::Guard, zooky::Error> {
+        match (self, timeout) {
+            (Taker::Exclusive(lock), None) => lock.acquire().await,
+            (Taker::Exclusive(lock), Some(timeout)) => lock.acquire_timeout(timeout).await,
+            (Taker::Read(lock), None) => lock.read().await,
+            (Taker::Read(lock), Some(timeout)) => lock.read_timeout(timeout).await,
+            (Taker::Write(lock), None) => lock.write().await,
+            (Taker::Write(lock), Some(timeout)) => lock.write_timeout(timeout).await,
+            (Taker::Lease(semaphore), None) => semaphore.acquire().await,
+            (Taker::Lease(semaphore), Some(timeout)) => semaphore.acquire_timeout(timeout).await,
+        }
+    }
+}
+
+/// What a handle is to be like.
+pub(crate) struct Wanted<'a> {
+    pub(crate) mode: &'a str,
+    pub(crate) identifier: Option<String>,
+    pub(crate) max_leases: u32,
+    pub(crate) zktools: bool,
+    pub(crate) revoke: Option<&'a str>,
+}
+
+impl Lock {
+    pub(crate) fn new(
+        client: &zooky::Client,
+        process: Process,
+        path: &str,
+        wanted: Wanted<'_>,
+    ) -> Result<Lock, zooky::Error> {
+        let owner = match wanted.identifier {
+            Some(identifier) => Owner::this_process().with_id(identifier),
+            None => Owner::this_process(),
+        };
+        let dialect = if wanted.zktools { Dialect::Zktools } else { Dialect::Kazoo };
+        let revoke = match wanted.revoke {
+            Some("immediately") => Some(Revoke::immediately()),
+            Some(_) => Some(Revoke::ask()),
+            None => None,
+        };
+        let rw = || -> Result<RwLock, zooky::Error> {
+            let lock = RwLock::new(client, path)?.with_owner(owner.clone()).dialect(dialect)?;
+            Ok(match revoke {
+                Some(how) => lock.revoking(how),
+                None => lock,
+            })
+        };
+        let taker = match wanted.mode {
+            "read" => Taker::Read(rw()?),
+            "write" => Taker::Write(rw()?),
+            "lease" => Taker::Lease(Semaphore::new(client, path, wanted.max_leases)?.with_owner(owner)),
+            _ => {
+                let lock = zooky::Lock::new(client, path)?.with_owner(owner).dialect(dialect)?;
+                Taker::Exclusive(match revoke {
+                    Some(how) => lock.revoking(how),
+                    None => lock,
+                })
+            }
+        };
+        let (path, client) = (path.to_owned(), client.clone());
+        Ok(Lock { taker, path, client, process, cancel: Arc::new(Notify::new()) })
+    }
+
+    fn guard(&self, guard: zooky::Guard) -> Guard {
+        Guard {
+            path: guard.path().to_owned(),
+            token: guard.fencing_token(),
+            guard: Mutex::new(Some(guard)),
+            process: self.process,
+        }
+    }
+}
+
+#[pymethods]
+impl Lock {
+    /// Waits for the lock, for ever or up to `timeout` seconds (0 tries once).
+    #[pyo3(signature = (timeout = None))]
+    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Guard> {
+        self.process.check()?;
+        let timeout = timeout.map(seconds).transpose()?;
+        let taken = wait(py, async {
+            tokio::select! {
+                biased;
+                () = self.cancel.notified() => None,
+                taken = self.taker.take(timeout) => Some(taken),
+            }
+        })?;
+        match taken {
+            Some(taken) => Ok(self.guard(taken.map_err(raise)?)),
+            None => Err(CancelledError::new_err(format!("{}: cancelled by another thread", self.path))),
+        }
+    }
+
+    /// The same, to be awaited; a cancelled task leaves no node.
+    #[pyo3(signature = (timeout = None))]
+    fn acquire_async<'py>(slf: Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let lock = slf.get();
+        lock.process.check()?;
+        runtime()?;
+        let timeout = timeout.map(seconds).transpose()?;
+        let (taker, handle) = (lock.taker.clone(), slf.clone().unbind());
+        pyo3_async_runtimes::tokio::future_into_py(slf.py(), async move {
+            let guard = taker.take(timeout).await.map_err(raise)?;
+            Ok(handle.get().guard(guard))
+        })
+    }
+
+    /// Ends the wait of this handle in another thread with CancelledError, also if it is about to begin.
+    fn cancel(&self) {
+        self.cancel.notify_one();
+    }
+
+    /// Asks everybody who contends to let go, or removes them; how many there were.
+    fn revoke_all(&self, py: Python<'_>, immediately: bool) -> PyResult<usize> {
+        self.process.check()?;
+        let how = if immediately { Revoke::immediately() } else { Revoke::ask() };
+        let revoked = wait(py, async {
+            match &self.taker {
+                Taker::Exclusive(lock) => lock.revoke_all(how).await,
+                Taker::Read(lock) | Taker::Write(lock) => lock.revoke_all(how).await,
+                Taker::Lease(_) => Ok(zooky::Revocation::default()),
+            }
+        })?;
+        let revoked = revoked.map_err(raise)?;
+        Ok(revoked.asked.len() + revoked.removed.len() + revoked.deaf.len())
+    }
+
+    /// The contenders in order (of a semaphore: those who have a lease), as dictionaries.
+    fn contenders<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        self.process.check()?;
+        let shown = wait(py, async {
+            match &self.taker {
+                Taker::Lease(semaphore) => semaphore.lease_holders().await,
+                _ => inspect::show(&self.client, &self.path).await,
+            }
+        })?;
+        let contenders = match shown {
+            Err(zooky::Error::Session(zooky::session::Error::NoNode { .. })) => Vec::new(),
+            other => other.map_err(raise)?,
+        };
+        contenders.iter().map(|contender| describe(py, contender)).collect()
+    }
+}
+
+fn describe<'py>(py: Python<'py>, contender: &Contender) -> PyResult<Bound<'py, PyDict>> {
+    let entry = PyDict::new(py);
+    entry.set_item("name", &contender.name)?;
+    entry.set_item("path", &contender.path)?;
+    entry.set_item("mode", contender.mode.to_string())?;
+    entry.set_item("dialect", contender.dialect.to_string())?;
+    entry.set_item("sequence", contender.sequence)?;
+    entry.set_item("holding", contender.holding)?;
+    entry.set_item("data", contender.data.as_ref())?;
+    entry.set_item("session", contender.session())?;
+    entry.set_item("since_ms", contender.since_ms())?;
+    if let Some(owner) = &contender.owner {
+        entry.set_item("host", &owner.host)?;
+        entry.set_item("pid", owner.pid)?;
+        entry.set_item("user", &owner.user)?;
+        entry.set_item("program", &owner.program)?;
+        entry.set_item("id", &owner.id)?;
+    }
+    Ok(entry)
+}
+
+/// A held lock.
+#[pyclass(frozen, module = "zooky._zooky")]
+pub(crate) struct Guard {
+    path: String,
+    token: zooky::FencingToken,
+    /// `None` once released.
+    guard: Mutex<Option<zooky::Guard>>,
+    process: Process,
+}
+
+impl Guard {
+    /// Asks the guard something that does not wait; `None` once released.
+    fn ask<T>(&self, question: impl FnOnce(&zooky::Guard) -> T) -> Option<T> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(question)
+    }
+
+    /// Nobody else may use it from now on.
+    fn take(&self) -> Option<zooky::Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[pymethods]
+impl Guard {
+    /// The path of the contender's node.
+    #[getter]
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The fencing token as a number that grows with every grant.
+    #[getter]
+    fn token(&self) -> u128 {
+        self.token.as_u128()
+    }
+
+    /// The same as a text; texts compare alike.
+    #[getter]
+    fn token_text(&self) -> String {
+        self.token.to_string()
+    }
+
+    /// "held", "suspect", "lost" or "released", as of now.
+    #[getter]
+    fn state(&self) -> PyResult<&'static str> {
+        self.process.check()?;
+        Ok(match self.ask(zooky::Guard::state) {
+            Some(GuardState::Held) => "held",
+            Some(GuardState::Suspect) => "suspect",
+            Some(GuardState::Lost) => "lost",
+            None => "released",
+        })
+    }
+
+    /// Whether somebody has asked for the lock, as of now.
+    #[getter]
+    fn revoked(&self) -> PyResult<bool> {
+        self.process.check()?;
+        Ok(self.ask(zooky::Guard::is_revoked).unwrap_or(false))
+    }
+
+    /// Waits until the lock is lost, for ever or up to `timeout` seconds; whether it is.
+    #[pyo3(signature = (timeout = None))]
+    fn wait_lost(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        self.process.check()?;
+        let timeout = timeout.map(seconds).transpose()?;
+        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(false) };
+        wait(py, async {
+            match timeout {
+                Some(timeout) => tokio::time::timeout(timeout, lost).await.unwrap_or(false),
+                None => lost.await,
+            }
+        })
+    }
+
+    /// The same for ever, to be awaited.
+    fn wait_lost_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.process.check()?;
+        let lost = self.ask(zooky::Guard::on_lost);
+        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+            Ok(match lost {
+                Some(lost) => lost.await,
+                None => false,
+            })
+        })
+    }
+
+    /// Calls `callback` on a thread of its own when the lock is lost; never if it is released before.
+    fn on_lost(&self, callback: Py<PyAny>) -> PyResult<()> {
+        self.process.check()?;
+        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(()) };
+        let runtime = runtime()?;
+        runtime.spawn(async move {
+            if lost.await {
+                call(callback, ());
+            }
+        });
+        Ok(())
+    }
+
+    /// Releases the lock and waits until its node is deleted. False if it was released before.
+    fn release(&self, py: Python<'_>) -> PyResult<bool> {
+        self.process.check()?;
+        let Some(guard) = self.take() else { return Ok(false) };
+        wait(py, guard.release())?.map_err(raise)?;
+        Ok(true)
+    }
+
+    /// The same, to be awaited.
+    fn release_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.process.check()?;
+        let guard = self.take();
+        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+            let Some(guard) = guard else { return Ok(false) };
+            guard.release().await.map_err(raise)?;
+            Ok(true)
+        })
+    }
+}
+
+impl Drop for Guard {
+    /// In a forked child the lock is the parent's: it must not be released here.
+    fn drop(&mut self) {
+        if !self.process.is_present() {
+            std::mem::forget(self.take());
+        }
+    }
+}
+
+/// Calls into Python on a thread that may block; what it raises is reported as unraisable.
+pub(crate) fn call<A>(callback: Py<PyAny>, args: A) -> tokio::task::JoinHandle<()>
+where
+    A: for<'py> pyo3::call::PyCallArgs<'py> + Send + 'static,
+{
+    tokio::task::spawn_blocking(move || report(&callback, args))
+}
+
+/// Calls into Python on this thread, in the same way.
+pub(crate) fn report<A>(callback: &Py<PyAny>, args: A)
+where
+    A: for<'py> pyo3::call::PyCallArgs<'py>,
+{
+    // None: the interpreter is about to end.
+    let _ = Python::try_attach(|py| {
+        if let Err(error) = callback.call1(py, args) {
+            error.write_unraisable(py, Some(callback.bind(py)));
+        }
+    });
+}

@@ -1,0 +1,91 @@
+//! The runtime that everything waits on, and the waiting itself.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::errors::{ForkError, ZookyError};
+
+/// How long Ctrl-C may go unnoticed.
+const SIGNALS_EVERY: Duration = Duration::from_millis(20);
+
+/// One runtime for each process: threads do not survive a fork, so a child makes its own.
+static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+
+/// This process's runtime.
+pub(crate) fn runtime() -> PyResult<&'static Runtime> {
+    let pid = std::process::id();
+    let mut runtime = RUNTIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, runtime)) = runtime.filter(|(owner, _)| *owner == pid) {
+        return Ok(runtime);
+    }
+    let built = Builder::new_multi_thread().worker_threads(2).thread_name("zooky").enable_all().build();
+    let built = built.map_err(|error| ZookyError::new_err(format!("cannot start a runtime: {error}")))?;
+    let built: &'static Runtime = Box::leak(Box::new(built));
+    // Where a parent has set one before a fork, asyncio is refused by the check of the process below.
+    let _ = pyo3_async_runtimes::tokio::init_with_runtime(built);
+    *runtime = Some((pid, built));
+    Ok(built)
+}
+
+/// The process in which something was made; it is of no use in another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub(crate) fn present() -> Process {
+        Process(std::process::id())
+    }
+
+    pub(crate) fn is_present(self) -> bool {
+        self.0 == std::process::id()
+    }
+
+    /// # Errors
+    /// This is a child of the process in which it was made.
+    pub(crate) fn check(self) -> PyResult<()> {
+        if self.is_present() {
+            return Ok(());
+        }
+        Err(ForkError::new_err(format!(
+            "this client was made in process {}, before a fork; its connection and its locks are that process's. Make \
+             a new client in process {}, after the fork (for multiprocessing: in the worker, or with the start method \
+             'spawn')",
+            self.0,
+            std::process::id()
+        )))
+    }
+}
+
+/// Waits for a future without the GIL. A signal's handler that raises (Ctrl-C) ends the wait and drops the future.
+pub(crate) fn wait<T, F>(py: Python<'_>, future: F) -> PyResult<T>
+where
+    T: Send,
+    F: Future<Output = T> + Send,
+{
+    let runtime = runtime()?;
+    py.detach(|| {
+        runtime.block_on(async {
+            tokio::pin!(future);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut future => return Ok(done),
+                    () = tokio::time::sleep(SIGNALS_EVERY) => Python::attach(|py| py.check_signals())?,
+                }
+            }
+        })
+    })
+}
+
+/// A duration from Python's seconds.
+///
+/// # Errors
+/// Negative, not a number, or too large.
+pub(crate) fn seconds(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| pyo3::exceptions::PyValueError::new_err(format!("{seconds} seconds: {error}")))
+}

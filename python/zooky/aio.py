@@ -1,0 +1,115 @@
+"""Locks for asyncio: the same locks on the same paths, awaited.
+
+>>> import asyncio, zooky
+>>> async def main(client):
+...     async with client.async_lock("/locks/nightly-backup") as lock:
+...         return lock.is_acquired, int(lock.fencing_token) > 0
+>>> with zooky.Server() as server, zooky.Client(hosts=server.hosts) as client:
+...     asyncio.run(main(client))
+(True, True)
+"""
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Optional, Type
+
+from . import _zooky
+from .exceptions import LockLost
+from .lock import FencingToken
+
+if TYPE_CHECKING:
+    from .client import Client
+
+__all__ = ["AsyncLock"]
+
+
+class AsyncLock:
+    """A lock, or a semaphore's lease, that tasks wait for; made by ``client.async_lock(path)`` and its like.
+
+    A task that is cancelled while it waits leaves no node behind. One object is held once at a time: tasks that share
+    it wait for each other. It belongs to one event loop.
+    """
+
+    def __init__(self, client: "Client", path: str, mode: str, identifier: Optional[str], max_leases: int = 1) -> None:
+        self.client = client
+        self.path = path
+        self.identifier = identifier
+        self._mode = mode
+        self._max_leases = max_leases
+        self._guard: Optional[_zooky.Guard] = None
+        self._tasks = asyncio.Lock()
+
+    async def acquire(self, timeout: Optional[float] = None) -> bool:
+        """Waits until it is granted, and returns True.
+
+        :param timeout: seconds; None: for ever; 0: only if it is free now.
+        :raises zooky.LockTimeout: it was not granted in time. Its node is removed in the background.
+        """
+        native = self.client._running().lock(self.path, self._mode, self.identifier, self._max_leases)
+        await self._tasks.acquire()
+        try:
+            self._guard = await native.acquire_async(timeout)
+        except BaseException:
+            self._tasks.release()
+            raise
+        return True
+
+    async def release(self) -> bool:
+        """Gives it back, and returns when its node is deleted; False if it is not held.
+
+        Cancelled, it is given back all the same.
+
+        :raises zooky.LockLost: it had been lost before.
+        """
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return False
+        try:
+            return await guard.release_async()
+        finally:
+            self._tasks.release()
+
+    @property
+    def is_acquired(self) -> bool:
+        """Whether it is held, as of now: False as soon as it is lost."""
+        guard = self._guard
+        return guard is not None and guard.state in ("held", "suspect")
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was held and is lost. Final, until it is released."""
+        guard = self._guard
+        return guard is not None and guard.state == "lost"
+
+    @property
+    def fencing_token(self) -> FencingToken:
+        """The token of this grant; see :class:`zooky.FencingToken`.
+
+        :raises RuntimeError: it is not held.
+        """
+        guard = self._guard
+        if guard is None:
+            raise RuntimeError(f"{self.path} is not held by this object: acquire it first")
+        return FencingToken(guard.token, guard.token_text)
+
+    async def wait_lost(self) -> bool:
+        """Waits until it is lost; False if it is released before."""
+        guard = self._guard
+        return guard is not None and await guard.wait_lost_async()
+
+    async def __aenter__(self) -> "AsyncLock":
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        exception: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        try:
+            await self.release()
+        except LockLost:
+            # What the body raised says more.
+            if exception is None:
+                raise
