@@ -1,0 +1,13 @@
+"""deeplake 3.9 without a network: its vector store otherwise asks a web service again and again, for ever.
+
+Import this before anything of deeplake. Elsewhere than on a machine without a network it is not needed.
+"""
+
+import os
+
+# No report of use, and no look for newer versions, leaves the machine.
+os.environ.setdefault("BUGGER_OFF", "true")
+
+import deeplake.core.vectorstore.deep_memory.deep_memory as deep_memory  # noqa: E402
+
+deep_memory.DeepMemory._get_dm_client = lambda self: None
