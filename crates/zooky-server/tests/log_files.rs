@@ -489,10 +489,17 @@ fn a_commit_is_in_order_and_a_failed_sync_is_final() {
          write log.1 bytes, sync log.1, write log.1 bytes, sync log.1";
     assert_eq!(trace.lock().unwrap().0.join(", "), expected);
 
-    trace.lock().unwrap().1 = true;
-    assert!(matches!(log.append(&batch([4])), Err(LogError::Io { what: "sync", .. })));
+    // One that is longer than the zeros ahead waits for more of them: the sync that makes it durable has nothing to
+    // write but the batch.
     *trace.lock().unwrap() = (Vec::new(), false);
-    assert!(matches!(log.append(&batch([5])), Err(LogError::Failed)));
+    log.append(&batch(4..2_000)).unwrap();
+    let expected = "write log.1 zeros, sync log.1, write log.1 bytes, sync log.1";
+    assert_eq!(trace.lock().unwrap().0.join(", "), expected);
+
+    trace.lock().unwrap().1 = true;
+    assert!(matches!(log.append(&batch([2_000])), Err(LogError::Io { what: "sync", .. })));
+    *trace.lock().unwrap() = (Vec::new(), false);
+    assert!(matches!(log.append(&batch([2_001])), Err(LogError::Failed)));
     assert!(matches!(log.make_room(), Err(LogError::Failed)));
     assert!(trace.lock().unwrap().0.is_empty(), "nothing is tried again");
 }

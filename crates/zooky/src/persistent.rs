@@ -275,6 +275,27 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
+    /// The transaction. While the name is free in the midst of it, another node has its place: who mirrors the queue by
+    /// its events, which come one by one, must not see a gap.
+    fn replace(&self, line: &[u8], version: i32) -> Vec<MultiOp> {
+        let create = |path: String| {
+            MultiOp::Create(Create {
+                kind: CreateKind::Create2,
+                path,
+                data: Some(line.to_vec().into()),
+                acl: self.recipe.acl.to_vec(),
+                mode: CreateMode::PERSISTENT,
+            })
+        };
+        let (path, stand_in) = (self.node.clone(), stand_in(&self.node));
+        vec![
+            create(stand_in.clone()),
+            MultiOp::Delete { path: path.clone(), version },
+            create(path),
+            MultiOp::Delete { path: stand_in, version: -1 },
+        ]
+    }
+
     /// The version of the persistent node; `None` if the ephemeral one is gone.
     async fn carry_out(&self, session: &Session, line: Vec<u8>) -> Result<Option<i32>, Error> {
         let path = &self.node;
@@ -290,28 +311,33 @@ impl Change<'_> {
                 let ours = Record::read(&data).is_some_and(|record| record.holder == self.holder);
                 return Ok(ours.then_some(stat.version));
             }
-            let create = Create {
-                kind: CreateKind::Create2,
-                path: path.clone(),
-                data: Some(line.clone().into()),
-                acl: self.recipe.acl.to_vec(),
-                mode: CreateMode::PERSISTENT,
-            };
-            let delete = MultiOp::Delete { path: path.clone(), version: stat.version };
-            match session.multi(vec![delete, MultiOp::Create(create)]).await {
-                Ok(results) => match results.last() {
-                    Some(MultiResult::Error(ErrorCode::NO_AUTH)) => {
-                        return Err(SessionError::NoAuth { path: path.clone() }.into());
-                    }
-                    // Somebody set or deleted it: look again.
-                    Some(MultiResult::Error(_)) | None => {}
-                    Some(_) => return Ok(Some(0)),
-                },
+            match session.multi(self.replace(&line, stat.version)).await {
+                Ok(results) if failed(&results, |code| code == ErrorCode::NO_AUTH) => {
+                    return Err(SessionError::NoAuth { path: path.clone() }.into());
+                }
+                // Somebody set or deleted it: look again.
+                Ok(results) if results.is_empty() || failed(&results, |_| true) => {}
+                Ok(_) => return Ok(Some(0)),
                 Err(SessionError::ConnectionLoss { .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
     }
+}
+
+fn failed(results: &[MultiResult], so: impl Fn(ErrorCode) -> bool) -> bool {
+    results.iter().any(|result| matches!(result, MultiResult::Error(code) if so(*code)))
+}
+
+/// Another name in the same place of the queue.
+fn stand_in(path: &str) -> String {
+    let name = path.rfind('/').map_or(0, |at| at + 1);
+    // The first of the random digits, which Curator's names have behind a prefix.
+    let at = if path[name..].starts_with("_c_") { name + 3 } else { name };
+    let other = if path[at..].starts_with('0') { "1" } else { "0" };
+    let mut path = path.to_owned();
+    path.replace_range(at..=at, other);
+    path
 }
 
 /// The node's data and stat, after everything this session has sent before.

@@ -434,13 +434,17 @@ impl Changing {
         tenure.end();
         let mut ops: Vec<MultiOp> = Vec::with_capacity(4);
         ops.extend(keeper.map(|keeper| MultiOp::Check { path: path_of(keeper), version: -1 }));
-        ops.push(MultiOp::Delete { path: tenure.node.clone(), version: stat.version });
+        // Made before the old one goes: who mirrors the queue by its events, which come one by one, sees no moment in
+        // which nobody has this place.
         ops.push(MultiOp::Create(create(path_of(&self.target), data, &tenure)));
+        ops.push(MultiOp::Delete { path: tenure.node.clone(), version: stat.version });
         ops.extend(mark.map(|mark| MultiOp::Delete { path: path_of(mark), version: -1 }));
         match session.multi(ops).await {
             Ok(results) => match results.iter().find_map(failure) {
                 None => Ok(Swap::Done),
-                Some(ErrorCode::NO_NODE | ErrorCode::BAD_VERSION) => Ok(Swap::NotDone),
+                Some(ErrorCode::NO_NODE | ErrorCode::BAD_VERSION | ErrorCode::NODE_EXISTS) => {
+                    Ok(Swap::NotDone)
+                }
                 Some(code) => Err(SessionError::Server { code, path: tenure.node.clone() }.into()),
             },
             Err(SessionError::ConnectionLoss { .. }) => Ok(Swap::Unknown),

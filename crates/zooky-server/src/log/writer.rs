@@ -159,25 +159,23 @@ impl Current {
         self.end.clamp(ROOM_MIN, ROOM_MAX)
     }
 
-    /// One write and one sync; zeros for later batches too when there are none left.
+    /// One write and one sync, over zeros that are on the disk already. If there are too few, more are written first and
+    /// synced by themselves: a sync that also has a file's new length or blocks to write is not to be trusted
+    /// alone. When ext4 is shut down under it, it may return success although the journal has given those
+    /// up; but then the next sync fails, and here it is the next one that an answer waits for.
     fn append(&mut self, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
-        self.file.write_at(self.end, bytes).map_err(|e| ("write", e))?;
-        self.end += bytes.len() as u64;
-        if self.end > self.room_end {
-            self.room_end = self.end;
-            self.write_zeros(self.room()).map_err(|e| ("extend", e))?;
+        let end = self.end + bytes.len() as u64;
+        if end > self.room_end {
+            self.fill(end - self.room_end + self.room()).map_err(|e| ("extend", e))?;
         }
+        self.file.write_at(self.end, bytes).map_err(|e| ("write", e))?;
+        self.end = end;
         self.file.sync_data().map_err(|e| ("sync", e))
     }
 
-    fn write_zeros(&mut self, room: u64) -> io::Result<()> {
+    fn fill(&mut self, room: u64) -> io::Result<()> {
         self.file.write_at(self.room_end, &vec![0; room as usize])?;
         self.room_end += room;
-        Ok(())
-    }
-
-    fn fill(&mut self, room: u64) -> io::Result<()> {
-        self.write_zeros(room)?;
         self.file.sync_data()
     }
 }

@@ -55,7 +55,12 @@ impl LoopDisk {
 }
 
 impl Drop for LoopDisk {
+    /// After a failure the image stays, for whoever looks into it.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("the disk's image is kept: {}", self.image().display());
+        }
         let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
     }
 }

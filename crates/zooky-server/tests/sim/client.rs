@@ -126,6 +126,12 @@ pub(crate) fn uniform_write(rng: &mut Rng) -> Request {
     Request::SetData { path: "/a".to_owned(), data, version: -1 }
 }
 
+/// A write so long that a few of them use up the zeros that a log has ahead.
+pub(crate) fn long_write(rng: &mut Rng) -> Request {
+    let data = Some(Bytes::from(vec![rng.below(256) as u8; 30_000]));
+    Request::SetData { path: "/b".to_owned(), data, version: -1 }
+}
+
 /// Something to ask.
 pub(crate) fn request(rng: &mut Rng) -> Request {
     let watch = !rng.one_in(4);

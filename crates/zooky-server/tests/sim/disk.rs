@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     Error,
     /// Writes fail until the space is freed.
     Full,
+    /// The power fails under the next sync that has a file's new length or names to write, and the sync says all the
+    /// same that it is done. What had its place on the disk has been written, the rest has not. ext4 does so when it
+    /// is shut down under a sync.
+    Lie,
 }
 
 #[derive(Debug)]
@@ -158,7 +162,7 @@ impl State {
         if let Some((after, fault)) = self.fault {
             if after > 0 {
                 self.fault = Some((after - 1, fault));
-            } else {
+            } else if fault != Fault::Lie {
                 self.fault = None;
                 match fault {
                     Fault::PowerOff => {
@@ -167,6 +171,7 @@ impl State {
                     }
                     Fault::Error => return Err(io::Error::other("input/output error")),
                     Fault::Full => self.full = true,
+                    Fault::Lie => {}
                 }
             }
         }
@@ -174,6 +179,13 @@ impl State {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         Ok(())
+    }
+
+    /// Whether a sync of a new length or of names is to be a lie. Then the power is off.
+    fn lies(&mut self) -> bool {
+        let lies = self.fault == Some((0, Fault::Lie));
+        self.off |= lies;
+        lies
     }
 
     fn lose_power(&mut self) {
@@ -254,6 +266,21 @@ impl File {
         self.dirty.extend(offset / SECTOR..end.div_ceil(SECTOR));
     }
 
+    /// What the disk has a place for already; the rest stays dirty.
+    fn sync_in_place(&mut self) {
+        let place = self.durable.len();
+        for sector in std::mem::take(&mut self.dirty) {
+            let (from, to) = (sector * SECTOR, (sector * SECTOR + SECTOR).min(self.cache.len()));
+            if from < place.min(to) {
+                let both = from..place.min(to);
+                self.durable[both.clone()].copy_from_slice(&self.cache[both]);
+            }
+            if to > place {
+                self.dirty.insert(sector);
+            }
+        }
+    }
+
     fn sync(&mut self) {
         for sector in std::mem::take(&mut self.dirty) {
             self.persist(sector);
@@ -309,8 +336,10 @@ impl Storage for Disk {
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
         state.operation(false)?;
-        state.changes.clear();
-        state.durable_names = state.names.clone();
+        if state.changes.is_empty() || !state.lies() {
+            state.changes.clear();
+            state.durable_names = state.names.clone();
+        }
         Ok(())
     }
 
@@ -359,8 +388,11 @@ impl StorageFile for OpenFile {
         let mut state = self.disk.state();
         let result = state.operation(false);
         let state = &mut *state;
+        let grows = state.files[self.id].cache.len() != state.files[self.id].durable.len();
+        let lies = result.is_ok() && grows && state.lies();
         let file = &mut state.files[self.id];
         match &result {
+            Ok(()) if lies => file.sync_in_place(),
             Ok(()) => file.sync(),
             Err(_) if state.off => {}
             Err(_) => {

@@ -106,6 +106,8 @@ pub(crate) struct Sim {
     /// Most writes of this world have one length, so that what one life has left of its log fits behind what the
     /// next one writes there.
     uniform: bool,
+    /// Some writes of this world are long.
+    long: bool,
     trace: Trace,
 }
 
@@ -155,6 +157,7 @@ impl Sim {
             starts: 0,
             calm: 1 + rng.below(10),
             uniform: rng.one_in(3),
+            long: rng.one_in(16),
             // A seed that is run alone tells all of its story.
             trace: Trace {
                 hash: DefaultHasher::new(),
@@ -197,6 +200,7 @@ impl Sim {
             let request = match self.rng.below(60) {
                 0 => Request::CloseSession,
                 1..=40 if self.uniform => client::uniform_write(&mut self.rng),
+                1..=40 if self.long => client::long_write(&mut self.rng),
                 _ => client::request(&mut self.rng),
             };
             self.ask(client, request);
@@ -269,6 +273,10 @@ impl Sim {
 
     fn finish_sync(&mut self) {
         let Some(server) = &mut self.server else { return };
+        // A batch that may not fit into what the log has ahead.
+        if server.under_way() > 1 << 16 && self.rng.one_in(3) {
+            self.disk.plan(0, Fault::Lie);
+        }
         if let Err(error) = server.finish_sync() {
             return self.log_failed(&error.to_string());
         }
@@ -288,7 +296,14 @@ impl Sim {
     }
 
     fn plan_fault(&mut self) {
-        let fault = *self.rng.pick(&[Fault::PowerOff, Fault::PowerOff, Fault::Error, Fault::Full]);
+        let fault = *self.rng.pick(&[
+            Fault::PowerOff,
+            Fault::PowerOff,
+            Fault::Lie,
+            Fault::Lie,
+            Fault::Error,
+            Fault::Full,
+        ]);
         self.disk.plan(self.rng.below(8), fault);
     }
 

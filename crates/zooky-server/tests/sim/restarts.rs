@@ -76,7 +76,7 @@ impl Sim {
         loop {
             let faulty = self.rng.one_in(4);
             if faulty {
-                let fault = *self.rng.pick(&[Fault::PowerOff, Fault::Error, Fault::Full]);
+                let fault = *self.rng.pick(&[Fault::PowerOff, Fault::Lie, Fault::Error, Fault::Full]);
                 self.disk.plan(self.rng.below(14), fault);
             }
             self.starts += 1;

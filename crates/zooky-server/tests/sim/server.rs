@@ -69,6 +69,12 @@ impl Server {
         Ok(())
     }
 
+    /// How many bytes are under way to the disk.
+    #[allow(dead_code)] // the simulator of client and server together does not ask
+    pub(crate) fn under_way(&self) -> usize {
+        self.job.as_ref().map_or(0, |batch| batch.bytes().len())
+    }
+
     /// Whether a batch is under way to the disk.
     #[allow(dead_code)] // the simulator of client and server together asks
     pub(crate) fn is_syncing(&self) -> bool {

@@ -76,8 +76,13 @@ impl Raw {
 
     /// A new session of ten seconds.
     pub fn connect(addr: SocketAddr) -> Raw {
+        Raw::connect_for(addr, 10_000)
+    }
+
+    /// A new session of so many milliseconds.
+    pub fn connect_for(addr: SocketAddr, timeout_ms: i32) -> Raw {
         let mut raw = Raw::open(addr);
-        raw.shake(&new_session(10_000)).unwrap();
+        raw.shake(&new_session(timeout_ms)).unwrap();
         assert_ne!(raw.session.session_id, 0);
         raw
     }
