@@ -11,6 +11,7 @@ mod child;
 mod disk;
 mod document;
 mod failure;
+mod handover;
 mod hostile;
 mod interrupt;
 mod machine;
@@ -93,8 +94,8 @@ struct Measure {
     #[arg(long)]
     quick: bool,
     /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
-    /// writers, a long queue that is drained, handoff before a queue, joining a queue; the servers as they serve; their
-    /// starts and memory; a good client beside hostile ones
+    /// writers, a long queue that is drained, handoff before a queue, joining a queue; hand-overs within a process; the
+    /// servers as they serve; their starts and memory; a good client beside hostile ones
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -124,6 +125,7 @@ enum Part {
     Drain,
     Behind,
     Join,
+    Handover,
     Server,
     Starts,
     Hostile,
@@ -158,6 +160,9 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if Workload::ALL.iter().any(|&workload| wanted(part(workload))) {
         locks(args)?;
     }
+    if wanted(Part::Handover) {
+        handover(args)?;
+    }
     if wanted(Part::Server) {
         server(args)?;
     }
@@ -184,6 +189,15 @@ fn locks(args: &Measure) -> Result<(), Failure> {
     let results = rounds::run(&plan, data.path())?;
     let text = report::markdown(&plan, &results, command(args), &machine::today(), &machine);
     publish(args, "locks", &text, complete)
+}
+
+fn handover(args: &Measure) -> Result<(), Failure> {
+    let (rounds, through, locally) = if args.quick { (1, 80, 8_000) } else { (9, 400, 40_000) };
+    let plan = handover::Plan { rounds, through, locally };
+    let data = data_directory(args.data.as_deref())?;
+    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let text = handover::measure(&plan, data.path(), &when)?;
+    publish(args, "handover", &text, true)
 }
 
 fn server(args: &Measure) -> Result<(), Failure> {
