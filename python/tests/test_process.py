@@ -62,7 +62,8 @@ def test_ctrl_c_interrupts_a_wait_at_once_and_leaves_no_node(server, client, pat
             child.stdout.close()
 
 
-def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+def test_pain_18_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+    """kazoo#519 and #554: a child that uses its parent's client hangs."""
     lock = client.Lock(path, "parent")
     lock.acquire()
     read, write = os.pipe()
