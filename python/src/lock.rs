@@ -53,11 +53,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Lock {
-    pub(crate) fn new(
-        client: &zooky::Client,
-        path: &str,
-        wanted: Wanted<'_>,
-    ) -> Result<Lock, zooky::Error> {
+    pub(crate) fn new(client: &zooky::Client, path: &str, wanted: Wanted<'_>) -> Result<Lock, zooky::Error> {
         let owner = match wanted.identifier {
             Some(identifier) => Owner::this_process().with_id(identifier),
             None => Owner::this_process(),

@@ -30,10 +30,7 @@ impl Server {
         config.four_letter_words = zooky_server::FourLetterWords::All;
         let server = py.detach(|| zooky_server::Server::start(config));
         let server = server.map_err(|error| ServerError::new_err(error.to_string()))?;
-        Ok(Server {
-            address: server.addr().to_string(),
-            running: Owned::new(Mutex::new(Some(server))),
-        })
+        Ok(Server { address: server.addr().to_string(), running: Owned::new(Mutex::new(Some(server))) })
     }
 
     /// Where it takes clients, as a client's `hosts`.

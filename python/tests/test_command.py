@@ -10,6 +10,7 @@ import pytest
 
 import zooky
 from conftest import eventually
+from zooky.zktools import ZkWriteLock
 
 SCRIPT = [os.path.join(os.path.dirname(sys.executable), "zooky")]
 MODULE = [sys.executable, "-m", "zooky"]
@@ -129,6 +130,23 @@ def test_demo(server, command):
     code, out, errors = run(command, "--servers", server.hosts, "demo", "--delay-ms", "1")
     assert (code, errors) == (0, "")
     assert "3 of 3 held the lock, overlaps: 0, stale writes: 0 (30 numbers" in out
+
+
+def test_list_and_show(server, client):
+    """As zktools' document shows them."""
+    zktools = ["--host", server.hosts, "--lock_root", "/ZktoolsLocks"]
+    with ZkWriteLock(client, "fred") as fred:
+        code, out, errors = run(SCRIPT, *zktools, "list")
+        assert (code, errors) == (0, "")
+        head, *locks = out.splitlines()
+        assert head.split() == ["LOCK", "STATUS"] and ["fred", "Locked"] in [line.split() for line in locks]
+        code, out, errors = run(SCRIPT, *zktools, "show", "fred")
+        assert (code, errors) == (0, "")
+        head, holder = out.splitlines()
+        (name,) = client.get_children(fred.lock_path)
+        assert head.split() == ["LOCK", "HOLDER", "DATA", "INFO"] and holder.split()[:2] == [name, "0"]
+        assert "'created_ago'" in holder and "'modified_ago'" in holder
+    assert "Free" in run(SCRIPT, *zktools, "list")[1]
 
 
 def test_a_server_in_the_background(tmp_path):

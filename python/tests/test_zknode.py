@@ -11,8 +11,6 @@ import zooky
 from conftest import eventually
 from zooky.zktools.node import ZkNode
 
-pytestmark = pytest.mark.everywhere
-
 UTC = datetime.timezone.utc
 
 
@@ -94,6 +92,7 @@ def test_json_is_for_those_who_ask(client, path, value):
     eventually(lambda: node.value == "{no json}")
 
 
+@pytest.mark.everywhere
 def test_parameters_of_its_creation(server, client, path):
     assert ZkNode(client, path + "/deep/down").value is None
     assert client.get(path + "/deep/down")[0] == b""
@@ -118,6 +117,7 @@ def test_parameters_of_its_creation(server, client, path):
         ZkNode(client, "no/path")
 
 
+@pytest.mark.everywhere
 def test_it_follows_what_others_write(client, path):
     node = ZkNode(client, path, default=1)
     before = node.last_modified
@@ -136,6 +136,7 @@ def test_it_follows_what_others_write(client, path):
     assert node.wait_for(lambda value: value == 3, timeout=30)
 
 
+@pytest.mark.everywhere
 def test_children(client, path):
     node, told, called = ZkNode(client, path), [], threading.Event()
     assert list(node.children) == [] and len(node.children) == 0
@@ -157,6 +158,7 @@ def test_children(client, path):
     eventually(lambda: told[-1][0] == ["a"])
 
 
+@pytest.mark.everywhere
 def test_subscribers_of_the_value(client, path):
     node, told = ZkNode(client, path, default=1), []
     node.on_change(lambda node: told.append(node.value))

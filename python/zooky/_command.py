@@ -8,7 +8,10 @@ import os
 import signal
 import sys
 
-if __package__:
+#: mypy takes it for true.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING or __package__:
     from . import _zooky
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
