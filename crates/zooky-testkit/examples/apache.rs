@@ -1,5 +1,7 @@
 //! Runs Apache ZooKeeper for programs that are not in Rust: `apache standalone [TICK_MS]` or `apache ensemble [TICK_MS]`.
 //! It prints the connect string as soon as all of it serves, and ends, with the servers, at the end of its standard input.
+// As in the library: what cannot be done must be told at once.
+#![allow(clippy::expect_used, clippy::panic)]
 
 use std::io::{self, Read, Write};
 
