@@ -60,7 +60,8 @@ fn start(cli: Cli) -> Result<u8, Failure> {
 
 /// What whoever runs a server must hear of without asking, and what no client can bring about: files that are not as
 /// they should be.
-const SERVERS_TROUBLES: &str = "zooky_server::server=warn,zooky_server::log=warn,zooky_server::net::tls=error";
+const SERVERS_TROUBLES: &str =
+    "zooky_server::server=warn,zooky_server::log=warn,zooky_server::net::tls=error";
 
 /// `-v` tells what the library does, `-vv` in detail; else `RUST_LOG` decides, and without it only `zooky: …`
 /// lines are written, and a server's troubles with its files.

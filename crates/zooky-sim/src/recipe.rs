@@ -78,7 +78,7 @@ pub(crate) enum Patience {
 /// A worker's handle of a lock.
 #[derive(Debug, Clone)]
 pub(crate) enum Handle {
-    Lock(Lock, RwLock, Recipe),
+    Lock(Lock, Box<RwLock>, Recipe),
     Persistent(PersistentLock),
     Semaphore(Semaphore),
 }
@@ -103,9 +103,9 @@ impl Handle {
                 let rwlock = RwLock::new(client, path)?.with_owner(owner.clone());
                 match recipe {
                     Recipe::Delayed(time) => {
-                        Handle::Lock(lock.lock_delay(time), rwlock.lock_delay(time), recipe)
+                        Handle::Lock(lock.lock_delay(time), rwlock.lock_delay(time).into(), recipe)
                     }
-                    _ => Handle::Lock(lock, rwlock, recipe),
+                    _ => Handle::Lock(lock, rwlock.into(), recipe),
                 }
             }
         })
@@ -115,7 +115,7 @@ impl Handle {
     pub(crate) fn for_once(&self, rng: &mut Rng) -> Handle {
         let (lock, rwlock, recipe) = match self {
             Handle::Lock(lock, rwlock, recipe @ (Recipe::Asking | Recipe::Taking)) => {
-                (lock.clone(), rwlock.clone(), *recipe)
+                (lock.clone(), RwLock::clone(rwlock), *recipe)
             }
             other => return other.clone(),
         };
@@ -123,8 +123,8 @@ impl Handle {
         let (revokes, hears) = (rng.one_in(3), rng.one_in(2));
         let (lock, rwlock) = (lock.revocable(hears), rwlock.revocable(hears));
         match revokes {
-            true => Handle::Lock(lock.revoking(how), rwlock.revoking(how), recipe),
-            false => Handle::Lock(lock, rwlock, recipe),
+            true => Handle::Lock(lock.revoking(how), rwlock.revoking(how).into(), recipe),
+            false => Handle::Lock(lock, rwlock.into(), recipe),
         }
     }
 

@@ -85,7 +85,7 @@ impl Worker {
                 continue;
             }
             let mode = self.part.recipes[place].any_mode(&mut self.rng);
-            if let Some(taken) = self.contend(place, mode).await {
+            if let Some(taken) = Box::pin(self.contend(place, mode)).await {
                 self.use_it(place, mode, taken).await;
             }
         }
