@@ -49,7 +49,7 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
 }
 
 fn start(cli: &Cli) -> Result<u8, Failure> {
-    trace(cli.globals.verbose, matches!(cli.verb, cli::Verb::Server(_)));
+    trace(cli.globals.verbose, matches!(cli.verb, verbs::Verb::Server(_)));
     let config = Config::resolve(&cli.globals)?;
     cli.verb.main(&config)
 }
