@@ -7,6 +7,8 @@ mod run;
 mod server;
 mod show;
 
+pub(crate) use run::without_separator;
+
 use crate::config::Config;
 use crate::exit::Failure;
 
