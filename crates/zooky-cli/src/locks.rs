@@ -41,6 +41,33 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     Ok(client)
 }
 
+/// Connects, does something with the client, and closes the session.
+///
+/// # Errors
+/// Those of connecting, and the work's.
+pub(crate) async fn with<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let client = connect(config).await?;
+    let done = work(&client).await;
+    close(client).await;
+    done
+}
+
+/// The library's errors become ours by `?`.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        failure(&error)
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Failure {
+        failure(&Error::Session(error))
+    }
+}
+
 /// Says once what the servers fail with if connecting takes long, and goes on: whoever has mistyped a port need not wait
 /// for the end, and a server that is just starting is still waited for.
 async fn telling<T>(opening: impl Future<Output = T>, failures: &ConnectFailures, patience: Duration) -> T {
@@ -81,6 +108,13 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Session(
             SessionError::NoAuth { .. } | SessionError::AuthFailed | SessionError::AuthRequired,
         ) => exit::DENIED,
+        Error::Session(
+            SessionError::NoNode { .. }
+            | SessionError::NodeExists { .. }
+            | SessionError::BadVersion { .. }
+            | SessionError::NotEmpty { .. },
+        ) => exit::NO,
+        Error::Session(SessionError::TooLarge { .. }) => exit::DATA,
         Error::Lost { .. } => exit::LOST,
         _ => exit::UNAVAILABLE,
     };
@@ -90,6 +124,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
 /// Whether the error says that there is no such lock.
 pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Session(SessionError::NoNode { .. }))
+}
+
+/// The answer that there is none.
+pub(crate) fn no_lock(path: &str) -> Failure {
+    Failure::new(exit::NO, format!("there is no lock {path}"))
 }
 
 /// Who stands behind a contender: `pid 4711 (user@host, program)` as far as it says so itself.

@@ -56,7 +56,7 @@ impl Command<'_> {
             // Somebody deleted our node while the command ran.
             Ok(Ended::Code(code)) => match released {
                 Ok(()) => Ok(Ended::Code(code)),
-                Err(error) => Err(crate::locks::failure(&error)),
+                Err(error) => Err(error.into()),
             },
             other => other,
         }

@@ -4,7 +4,6 @@ use super::holding::Holding;
 use super::waiting;
 use crate::cli;
 use crate::exit::{self, Failure, say};
-use crate::locks::failure;
 use std::time::Duration;
 use tokio::sync::watch;
 use zooky::{Client, Dialect, Error, MultiLock, Owner, Part, RwLock, Semaphore};
@@ -30,9 +29,6 @@ pub(crate) struct Want {
     /// Should we vanish, keep the lock closed for SECONDS more to all that have this option
     #[arg(long, value_name = "SECONDS", value_parser = cli::seconds)]
     lock_delay: Option<Duration>,
-    /// Begin anew, up to N times, when no server can be reached or the lock was lost
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) retry: u32,
     /// Share a queue with the clients of another library: theirs and ours exclude each other
     #[arg(long, value_enum, value_name = "LIBRARY")]
     dialect: Option<Speech>,
@@ -132,7 +128,7 @@ impl Want {
                 }
             }
         }
-        paths.iter().try_for_each(|path| zooky::check_lock_path(path)).map_err(|error| failure(&error))
+        Ok(paths.iter().try_for_each(|path| zooky::check_lock_path(path))?)
     }
 
     /// Takes it. None if others hold it and the user does not want to wait longer for it, or if it was asked for while we
@@ -147,9 +143,9 @@ impl Want {
     ) -> Result<Option<Holding>, Failure> {
         let (tell, waits) = watch::channel(waiting::Waits::new(&paths[0]));
         let (ask, mut asked) = watch::channel(false);
-        let recipe = self.recipe(client, paths, owner, tell, ask).map_err(|error| failure(&error))?;
+        let recipe = self.recipe(client, paths, owner, tell, ask)?;
         tokio::select! {
-            taken = recipe.take(self.patience.limit()) => taken.map_err(|error| failure(&error)),
+            taken = recipe.take(self.patience.limit()) => Ok(taken?),
             () = waiting::tell(client, waits) => Ok(None),
             Ok(_) = asked.wait_for(|asked| *asked) => {
                 say(format_args!("somebody asked for {} while we waited; not waiting any longer", paths[0]));

@@ -2,13 +2,12 @@
 
 use crate::config::Config;
 use crate::exit::{self, Failure, say};
-use crate::locks::{self, failure};
+use crate::locks;
 use crate::run::command::killed_by;
 use crate::run::holding::Holding;
 use crate::run::signals::Signals;
 use crate::run::want::Want;
 use std::io::Write;
-use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use zooky::{Client, Owner};
 
@@ -49,10 +48,6 @@ async fn hold(config: &Config, args: &Args) -> Result<u8, Failure> {
     let mut signals = Signals::install()?;
     let paths: Vec<String> = args.names.iter().map(|name| config.lock_path(name)).collect();
     args.want.check(&paths)?;
-    if args.want.retry > 0 {
-        let why = "hold prints its tokens once: --retry is for `zooky run`";
-        return Err(Failure::new(exit::USAGE, why));
-    }
     let client = tokio::select! {
         client = locks::connect(config) => client?,
         signal = signals.end() => return Ok(killed_by(signal)),
@@ -72,7 +67,7 @@ async fn take_and_keep(
     let holding = tokio::select! {
         holding = args.want.take(client, paths, Owner::this_process()) => holding?,
         signal = signals.end() => return Ok(killed_by(signal)),
-        () = ended.input() => return Ok(exit::OK),
+        () = ended.input() => return Ok(args.want.patience.conflict_exit_code),
     };
     let Some(holding) = holding else { return Ok(args.want.patience.conflict_exit_code) };
     let lost = match tell(&holding, paths) {
@@ -87,7 +82,7 @@ async fn take_and_keep(
         say(format_args!("the lock {} is lost", holding.name()));
         return Ok(exit::LOST);
     }
-    holding.release().await.map_err(|error| failure(&error))?;
+    holding.release().await?;
     Ok(exit::OK)
 }
 
@@ -121,11 +116,9 @@ impl Ended {
     fn watch(wanted: bool) -> Ended {
         Ended(wanted.then(|| {
             let (tell, told) = oneshot::channel();
-            tokio::spawn(async move {
-                let mut input = tokio::io::stdin();
-                let mut buffer = [0; 512];
+            std::thread::spawn(move || {
                 // What it says does not matter; that it cannot be read is as good as its end.
-                while input.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+                let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
                 let _ = tell.send(());
             });
             told

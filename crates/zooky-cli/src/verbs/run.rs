@@ -15,6 +15,9 @@ use std::time::Duration;
 pub(crate) struct Args {
     #[command(flatten)]
     want: Want,
+    /// Begin anew, up to N times, when no server can be reached or the lock was lost
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retry: u32,
     /// The lock: NAME is /locks/NAME, a path is itself. Several are taken as one: all or nothing
     #[arg(required = true, num_args = 1.., value_name = "NAME")]
     names: Vec<String>,
@@ -66,7 +69,7 @@ async fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     // Before a server is started for it.
     args.want.check(&paths)?;
     let mut pause = FIRST_PAUSE;
-    for left in (0..=args.want.retry).rev() {
+    for left in (0..=args.retry).rev() {
         let ended = match attempt(config, args, &paths, &mut signals).await? {
             Attempt::Code(code) => return Ok(code),
             Attempt::Again(ended) => ended,
@@ -77,7 +80,7 @@ async fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
         if let Err(failure) = ended {
             say(failure.line());
         }
-        let (number, of) = (args.want.retry - left + 1, args.want.retry);
+        let (number, of) = (args.retry - left + 1, args.retry);
         say(format_args!("beginning anew in {} s ({number} of {of})", pause.as_secs()));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
