@@ -18,6 +18,7 @@ mod settings;
 mod table;
 mod time;
 mod verbs;
+mod xdg;
 
 pub use hidden::Invocation;
 

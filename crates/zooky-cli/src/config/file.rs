@@ -2,7 +2,7 @@
 //! `~/.config`.
 
 use super::Identity;
-use crate::cli;
+use crate::{cli, xdg};
 use crate::exit::{self, Failure};
 use serde::{Deserialize, Deserializer, de};
 use std::io::ErrorKind;
@@ -53,11 +53,9 @@ impl File {
     }
 }
 
-/// Where it is when nobody says anything. A relative path counts as not set, as the XDG specification has it.
+/// Where it is when nobody says anything.
 fn usual() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
-    base.map(|base| base.join("zooky/config.toml"))
+    xdg::base("XDG_CONFIG_HOME", ".config").map(|base| base.join("zooky/config.toml"))
 }
 
 fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
