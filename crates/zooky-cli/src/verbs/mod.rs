@@ -30,7 +30,6 @@ macro_rules! verbs {
     ($($name:ident($module:ident),)*) => {
         /// The verbs. (Their help is that of their `Args`.)
         #[derive(Debug, clap::Subcommand)]
-        #[expect(clippy::large_enum_variant, reason = "there is one, and it is not moved about")]
         pub(crate) enum Verb {
             $($name($module::Args),)*
         }
