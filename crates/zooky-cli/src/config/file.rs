@@ -2,8 +2,8 @@
 //! `~/.config`.
 
 use super::Identity;
-use crate::{cli, xdg};
 use crate::exit::{self, Failure};
+use crate::{cli, xdg};
 use serde::{Deserialize, Deserializer, de};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -36,7 +36,9 @@ impl File {
         };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(File::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => {
+                return Ok(File::default());
+            }
             Err(error) => return Err(failed(&error)),
         };
         File::read(&text).map(|file| File { path: path.clone(), ..file }).map_err(|error| failed(&error))
@@ -46,7 +48,8 @@ impl File {
     /// In one line; it repeats no part of the text, which may hold passwords.
     fn read(text: &str) -> Result<File, String> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().and_then(|span| text.get(..span.start)).map(|to| to.lines().count().max(1));
+            let line =
+                error.span().and_then(|span| text.get(..span.start)).map(|to| to.lines().count().max(1));
             let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             format!("{line}{}", error.message().replace('\n', " "))
         })
@@ -74,13 +77,17 @@ mod tests {
 
     #[test]
     fn everything_in_it() {
-        let text = "servers = \"zk1:2181\"\nlock_root = \"/app\"\nsession_timeout = 2.5\nauth = [\"digest:a:b\"]\n";
+        let text =
+            "servers = \"zk1:2181\"\nlock_root = \"/app\"\nsession_timeout = 2.5\nauth = [\"digest:a:b\"]\n";
         let file = File::read(text).unwrap();
         assert_eq!(file.servers.as_deref(), Some("zk1:2181"));
         assert_eq!(file.lock_root.as_deref(), Some("/app"));
         assert_eq!(file.session_timeout, Some(Duration::from_millis(2_500)));
         assert_eq!(file.auth.len(), 1);
-        assert_eq!(File::read("session_timeout = 20").unwrap().session_timeout, Some(Duration::from_secs(20)));
+        assert_eq!(
+            File::read("session_timeout = 20").unwrap().session_timeout,
+            Some(Duration::from_secs(20))
+        );
         assert!(File::read("").unwrap().servers.is_none());
     }
 
@@ -88,7 +95,8 @@ mod tests {
     fn nonsense_is_told_with_its_line_and_without_secrets() {
         let error = File::read("servers = \"h\"\nserver = \"x\"\n").unwrap_err();
         assert!(error.starts_with("line 2: ") && error.contains("server"), "{error}");
-        for text in ["session_timeout = 0", "session_timeout = \"x\"", "auth = [\"hunter2\"]", "servers = ["] {
+        for text in ["session_timeout = 0", "session_timeout = \"x\"", "auth = [\"hunter2\"]", "servers = ["]
+        {
             let error = File::read(text).unwrap_err();
             assert!(error.starts_with("line 1: ") && !error.contains("hunter2"), "{error}");
         }

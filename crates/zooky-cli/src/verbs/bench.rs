@@ -72,7 +72,11 @@ async fn bench(config: &Config, args: &Args) -> Result<u8, Failure> {
         Err(code) => return Ok(code),
     };
     let report = Report { servers: config.servers.text().to_string(), clients: args.clients, parts };
-    if args.json { json::print(&report)? } else { report.print()? }
+    if args.json {
+        json::print(&report)?
+    } else {
+        report.print()?
+    }
     Ok(exit::OK)
 }
 

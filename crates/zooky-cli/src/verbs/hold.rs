@@ -102,8 +102,7 @@ async fn keep(holding: &Holding, args: &Args, signals: &mut Signals, ended: &mut
 
 /// One write: whoever reads a line has all of them at hand.
 fn tell(holding: &Holding, paths: &[String]) -> Result<(), Failure> {
-    let lines: String =
-        paths.iter().map(|path| holding.token(path).unwrap_or_default() + "\n").collect();
+    let lines: String = paths.iter().map(|path| holding.token(path).unwrap_or_default() + "\n").collect();
     let mut out = std::io::stdout().lock();
     out.write_all(lines.as_bytes())?;
     Ok(out.flush()?)

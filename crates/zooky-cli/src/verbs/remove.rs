@@ -74,7 +74,9 @@ async fn remove(client: &Client, path: &str, force: bool) -> Result<bool, Failur
     }
     let contenders = show(client, path).await?;
     say(if contenders.is_empty() {
-        format!("{path} has children that are no contenders: `zooky node rm -r {path}` removes everything in it")
+        format!(
+            "{path} has children that are no contenders: `zooky node rm -r {path}` removes everything in it"
+        )
     } else {
         format!("{path} is not removed: contenders come faster than they can be removed")
     });

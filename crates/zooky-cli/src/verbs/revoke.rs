@@ -74,7 +74,9 @@ async fn revoke(config: &Config, args: &Args) -> Result<u8, Failure> {
         return Ok(exit::NO);
     }
     if !revoked.deaf.is_empty() {
-        say("those who are deaf cannot be asked; --now removes their nodes, and nothing tells them but their session");
+        say(
+            "those who are deaf cannot be asked; --now removes their nodes, and nothing tells them but their session",
+        );
         return Ok(exit::NO);
     }
     Ok(exit::OK)

@@ -48,7 +48,8 @@ fn timeout(session: &Session, asked: Duration, took: Duration) -> Check {
     if granted == asked {
         return Check::ok("session", says);
     }
-    let says = format!("{says}: {} s were asked for, and the servers' limits changed it", asked.as_secs_f64());
+    let says =
+        format!("{says}: {} s were asked for, and the servers' limits changed it", asked.as_secs_f64());
     Check::new("session", State::Warning, says)
 }
 
@@ -89,7 +90,8 @@ async fn identities(session: &Session) -> Check {
     match session.who_am_i().await {
         Ok(mut infos) => {
             infos.sort_by(|a, b| (&a.scheme, &a.user).cmp(&(&b.scheme, &b.user)));
-            let ids: Vec<String> = infos.iter().map(|info| format!("{}:{}", info.scheme, info.user)).collect();
+            let ids: Vec<String> =
+                infos.iter().map(|info| format!("{}:{}", info.scheme, info.user)).collect();
             Check::ok("identities", ids.join(", "))
         }
         // Servers before 3.7 do not know the question.
@@ -107,7 +109,9 @@ async fn acl(session: &Session, root: &str) -> Check {
             let shown: Vec<String> = acl.iter().map(show_entry).collect();
             let says = shown.join(", ");
             match acl.iter().any(world) {
-                true => Check::ok(name, format!("{says}: whoever reaches the servers can take and free locks")),
+                true => {
+                    Check::ok(name, format!("{says}: whoever reaches the servers can take and free locks"))
+                }
                 false => Check::ok(name, says),
             }
         }

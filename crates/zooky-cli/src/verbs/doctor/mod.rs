@@ -79,13 +79,11 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 
 async fn examine(config: &Config, args: &Args) -> Result<u8, Failure> {
     let mut checks = servers::check(config).await;
-    let mut code = None;
+    let mut inside = false;
     if servers::may_connect(config, &checks) {
-        let (more, inside) = checks::check(config).await;
+        let (more, let_in) = checks::check(config).await;
         checks.extend(more);
-        code = (!inside).then_some(exit::UNAVAILABLE);
-    } else {
-        code = Some(exit::UNAVAILABLE);
+        inside = let_in;
     }
     let worst = checks.iter().map(|check| check.state).max();
     let settings = config.settings.iter().map(|setting| Setting {
@@ -99,7 +97,11 @@ async fn examine(config: &Config, args: &Args) -> Result<u8, Failure> {
     } else {
         report.print()?;
     }
-    Ok(code.unwrap_or(if report.ok { exit::OK } else { exit::NO }))
+    Ok(match (inside, report.ok) {
+        (false, _) => exit::UNAVAILABLE,
+        (true, true) => exit::OK,
+        (true, false) => exit::NO,
+    })
 }
 
 impl Report {
