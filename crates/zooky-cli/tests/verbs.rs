@@ -211,7 +211,7 @@ fn a_lost_lock_is_retried() {
 fn wait_ends_when_the_lock_is_free() {
     on_both(|hosts| {
         assert_eq!(ends(hosts, &["wait", "-n", "w"]).0, 0, "never used");
-        let mut holder = hold(hosts, &["run", "w", "--"]);
+        let holder = hold(hosts, &["run", "w", "--"]);
         assert_eq!(ends(hosts, &["wait", "-n", "w"]).0, 1);
         assert_eq!(ends(hosts, &["wait", "-w", "0.2", "-E", "4", "w"]).0, 4);
         let mut waiter = Running::start(&mut named(hosts, &["wait", "w"]));
@@ -513,7 +513,7 @@ fn settings_have_one_precedence() {
     std::fs::create_dir(dir.path().join("zooky")).unwrap();
     let text = format!("servers = \"{}\"\nlock_root = \"/app/locks\"\nsession_timeout = 8\n", server.hosts());
     std::fs::write(&file, text).unwrap();
-    let mut zooky = |args: &[&str], env: &[(&str, &str)]| {
+    let zooky = |args: &[&str], env: &[(&str, &str)]| {
         run(common::zooky(args).env("XDG_CONFIG_HOME", dir.path()).envs(env.iter().copied()))
     };
     let (code, out, errors) = zooky(&["doctor", "--json"], &[("ZOOKY_SESSION_TIMEOUT", "6")]);
@@ -562,7 +562,7 @@ fn an_identity_opens_what_is_its_own() {
         let client = zooky::Client::connect_with(config).await.unwrap();
         let acl = zooky::Acl::creator_all();
         let session = client.session().await.unwrap();
-        session.create("/private", *b"42", zooky::session::CreateMode::PERSISTENT, &acl).await.unwrap();
+        session.create("/private", b"42".to_vec(), zooky::session::CreateMode::PERSISTENT, &acl).await.unwrap();
         client.close().await.unwrap();
     });
     let get = ["node", "get", "/private"];

@@ -144,8 +144,10 @@ impl Want {
         let (tell, waits) = watch::channel(waiting::Waits::new(&paths[0]));
         let (ask, mut asked) = watch::channel(false);
         let recipe = self.recipe(client, paths, owner, tell, ask)?;
+        // Every way of taking it is in this future: too much to be moved about.
+        let taking = Box::pin(recipe.take(self.patience.limit()));
         tokio::select! {
-            taken = recipe.take(self.patience.limit()) => Ok(taken?),
+            taken = taking => Ok(taken?),
             () = waiting::tell(client, waits) => Ok(None),
             Ok(_) = asked.wait_for(|asked| *asked) => {
                 say(format_args!("somebody asked for {} while we waited; not waiting any longer", paths[0]));

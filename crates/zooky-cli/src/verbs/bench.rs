@@ -73,9 +73,9 @@ async fn bench(config: &Config, args: &Args) -> Result<u8, Failure> {
     };
     let report = Report { servers: config.servers.text().to_string(), clients: args.clients, parts };
     if args.json {
-        json::print(&report)?
+        json::print(&report)?;
     } else {
-        report.print()?
+        report.print()?;
     }
     Ok(exit::OK)
 }

@@ -61,7 +61,7 @@ async fn remove(client: &Client, path: &str, force: bool) -> Result<bool, Failur
             }
             other => other?,
         };
-        for one in removed {
+        if let Some(one) = removed.first() {
             say(format_args!("removed {path}; {}", one.hurts));
             return Ok(true);
         }
