@@ -49,7 +49,7 @@ impl File {
     fn read(text: &str) -> Result<File, String> {
         toml::from_str(text).map_err(|error| {
             let line =
-                error.span().and_then(|span| text.get(..span.start)).map(|to| to.lines().count().max(1));
+                error.span().and_then(|span| text.get(..span.start)).map(|to| to.matches('\n').count() + 1);
             let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             format!("{line}{}", error.message().replace('\n', " "))
         })
