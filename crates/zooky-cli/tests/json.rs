@@ -53,20 +53,26 @@ fn as_documented(command: &str, printed: &str) {
 #[test]
 fn every_verb_prints_what_is_documented() {
     let server = Server::start();
+    let zooky = |args: &[&str]| {
+        // A timeout that a busy machine does not reach.
+        let mut command = common::zooky(&["--servers", &server.hosts(), "--session-timeout", "30"]);
+        command.args(args);
+        command
+    };
     let json = |args: &[&str]| {
-        let (_, out, errors) = run(&mut server.zooky(args));
+        let (_, out, errors) = run(&mut zooky(args));
         assert!(!out.is_empty(), "{args:?}: {errors}");
         out
     };
     let mut holder =
-        Running::start(server.zooky(&["elect", "--id", "a", "x", "--"]).args(sh("echo in; exec sleep 1000")));
+        Running::start(zooky(&["elect", "--id", "a", "x", "--"]).args(sh("echo in; exec sleep 1000")));
     assert_eq!(holder.line(), "in");
-    let _waiter = Running::start(&mut server.zooky(&["run", "x", "--", "true"]));
+    let _waiter = Running::start(&mut zooky(&["run", "x", "--", "true"]));
     eventually(LONG, "a waiter", || {
         json(&["show", "--json", "x"]).contains("\"holding\": false").then_some(())
     });
-    assert_eq!(run(&mut server.zooky(&["run", "once", "--", "true"])).0, 0);
-    assert_eq!(run(&mut server.zooky(&["node", "set", "/n", "42"])).0, 0);
+    assert_eq!(run(&mut zooky(&["run", "once", "--", "true"])).0, 0);
+    assert_eq!(run(&mut zooky(&["node", "set", "/n", "42"])).0, 0);
 
     as_documented("list", &json(&["list", "--json"]));
     as_documented("show", &json(&["show", "--json", "x"]));

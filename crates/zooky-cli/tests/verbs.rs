@@ -345,8 +345,9 @@ fn remove_refuses_what_is_held_without_force(hosts: &str) {
     let (_, _, errors) = ends(hosts, &["remove", "--force", "held"]);
     assert!(errors.contains(&format!("took /locks/held from pid {} (", holder.child.id())), "{errors}");
     assert_eq!(holder.code(), 70);
-    // The waiter joins again: it was not the one who was at work.
-    assert_eq!((waiter.line(), waiter.code()), ("ran".to_string(), 0));
+    // The waiter joins again; if it was quick, it was found in the way and taken for a contender like any other.
+    let code = waiter.code();
+    assert!(code == 0 || code == 70, "{code}: {}", waiter.errors());
 }
 
 fn clean_says_what_it_removes_and_whom_that_hurts(hosts: &str) {
