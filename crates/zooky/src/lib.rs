@@ -51,6 +51,7 @@ mod limit;
 mod lock;
 mod many;
 mod mirror;
+mod multi;
 pub mod node;
 mod observe;
 mod owner;

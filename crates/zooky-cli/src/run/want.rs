@@ -19,7 +19,7 @@ pub(crate) struct Want {
     exclusive: bool,
     /// Take one of N leases of the semaphore NAME; everybody must say the same N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    #[arg(conflicts_with_all = ["shared", "exclusive", "lock_delay", "dialect"])]
+    #[arg(conflicts_with_all = ["shared", "exclusive", "lock_delay"])]
     semaphore: Option<u32>,
     #[command(flatten)]
     pub(crate) patience: Patience,
@@ -167,7 +167,7 @@ impl Want {
         let on_wait = move |other: &zooky::inspect::Contender| waiting::Waits::note(&tell, other);
         let dialect = self.dialect.map_or(Dialect::Kazoo, Dialect::from);
         if let Some(leases) = self.semaphore {
-            let leases = Semaphore::new(client, &paths[0], leases)?;
+            let leases = Semaphore::new(client, &paths[0], leases)?.dialect(dialect)?;
             return Ok(Recipe::Lease(leases.with_owner(owner).on_wait(on_wait)));
         }
         if paths.len() > 1 {
