@@ -96,7 +96,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::Path { .. } | Error::NodePath { .. } | Error::Session(SessionError::BadPath(_)) => exit::DATA,
         Error::LeasesDiffer { .. } | Error::NoSemaphore { .. } => exit::DATA,
-        Error::NamedTwice { .. } => exit::USAGE,
+        Error::NamedTwice { .. } | Error::NoSuchRecipe { .. } | Error::NotWritten { .. } => exit::USAGE,
         Error::ForeignContender { .. } | Error::UnknownChild { .. } | Error::SequenceExhausted { .. } => {
             exit::DATA
         }
