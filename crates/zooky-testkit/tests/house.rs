@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
     ("zooky", &["zooky-client"], &["zooky-server"]),
     ("zooky-ui", &["zooky"], &["zooky-server"]),
     ("zooky-cli", &["zooky", "zooky-server", "zooky-ui"], &[]),
-    ("zooky-python", &["zooky", "zooky-server"], &[]),
+    ("zooky-python", &["zooky", "zooky-server", "zooky-cli"], &[]),
     ("zooky-testkit", &[], &[]),
     // The simulator, and the same sources built a second time for it.
     ("zooky-sim-machine", &[], &[]),

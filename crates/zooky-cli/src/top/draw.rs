@@ -54,11 +54,8 @@ fn summary(state: &State, paint: Paint) -> Line<'static> {
         Sort::Path => "path",
     };
     let shown = state.rows.len();
-    let filter = if state.filter.is_empty() {
-        String::new()
-    } else {
-        format!(", {shown} with {:?}", state.filter)
-    };
+    let filter =
+        if state.filter.is_empty() { String::new() } else { format!(", {shown} with {:?}", state.filter) };
     Line::raw(format!("{} locks{filter}, {held} held, {waiting} waiting, by {sort}", state.all))
 }
 

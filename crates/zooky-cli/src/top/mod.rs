@@ -55,7 +55,9 @@ pub(crate) async fn run(client: &Client, follower: &Follower) -> Result<(), Fail
 async fn revoke(client: &Client, holder: &zooky::inspect::Contender, how: Revoke) -> String {
     let who = locks::describe(holder);
     match zooky::revoke(client, holder, how).await {
-        Ok(done) if !done.removed.is_empty() => format!("removed {who}; nothing stops it if it is still at work"),
+        Ok(done) if !done.removed.is_empty() => {
+            format!("removed {who}; nothing stops it if it is still at work")
+        }
         Ok(done) if !done.asked.is_empty() => format!("asked {who}"),
         Ok(done) if !done.deaf.is_empty() => format!("{who} cannot be asked: its client does not listen"),
         Ok(_) => format!("{who} has left meanwhile"),

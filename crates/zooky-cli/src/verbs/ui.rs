@@ -4,7 +4,7 @@ use crate::config::{Config, LOCKS, Servers, ZKTOOLS};
 use crate::exit::{self, Failure, say};
 use crate::locks;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use zooky::session::ServerList;
@@ -63,6 +63,34 @@ async fn show(config: &Config, args: &Args) -> Result<(), Failure> {
     serve(listener, &follower, page).await.map_err(|error| failure(&error))
 }
 
+/// Serves the page of the server at `server` beside it in this process, on a thread of its own, until the process ends.
+///
+/// # Errors
+/// The address is no loopback address, or taken.
+pub(crate) fn beside(config: &Config, at: SocketAddr, server: SocketAddr) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::os("cannot start the page", error))?;
+    // One that listens at all addresses is reached at this one.
+    let ip = if server.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { server.ip() };
+    let server = SocketAddr::new(ip, server.port());
+    let listener = runtime.block_on(listen(at))?;
+    let mut page = Page::new(vec![server.to_string()]);
+    (page.metrics, page.token) = (true, Some(token()?));
+    announce(&listener, &page)?;
+    let config = Config { servers: Servers::Named(server.to_string()), ..config.clone() };
+    std::thread::spawn(move || {
+        let served = runtime.block_on(async {
+            let client = locks::connect(&config).await?;
+            let follower = Follower::start(client, roots(&config), How::Watch);
+            serve(listener, &follower, page).await.map_err(|error| failure(&error))
+        });
+        if let Err(failure) = served {
+            say(format_args!("the page has ended: {}", failure.line()));
+        }
+    });
+    Ok(())
+}
+
 /// The roots of the locks that the command looks at.
 pub(crate) fn roots(config: &Config) -> Vec<String> {
     match &config.lock_root {
@@ -89,8 +117,7 @@ fn failure(error: &zooky_ui::ServeError) -> Failure {
 
 fn servers(config: &Config) -> Result<Vec<String>, Failure> {
     let (Servers::Named(servers) | Servers::Default(servers)) = &config.servers;
-    let list: ServerList =
-        servers.parse().map_err(|error| locks::failure(&zooky::Error::Servers(error)))?;
+    let list: ServerList = servers.parse().map_err(|error| locks::failure(&zooky::Error::Servers(error)))?;
     Ok(list.servers().collect())
 }
 
