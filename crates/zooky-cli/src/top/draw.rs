@@ -7,11 +7,11 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Cell, Paragraph, Row, Table};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
 
 /// Draws it. Colours are left out with `NO_COLOR`.
 pub(super) fn screen(frame: &mut Frame<'_>, state: &mut State) {
-    let areas = Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]);
+    let areas = Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(2)]);
     let [head, body, foot] = areas.areas(frame.area());
     let paint = Paint(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     frame.render_widget(Paragraph::new(summary(state, paint)), head);
@@ -30,7 +30,9 @@ pub(super) fn screen(frame: &mut Frame<'_>, state: &mut State) {
         .header(title)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, body, &mut state.table);
-    frame.render_widget(Paragraph::new(last_line(state, paint)), foot);
+    // A question may need two lines.
+    let said = Paragraph::new(last_line(state, paint)).wrap(Wrap { trim: true });
+    frame.render_widget(said, foot);
 }
 
 #[derive(Clone, Copy)]
