@@ -1,5 +1,7 @@
 //! `zooky top` as its user sees it: in a terminal that tmux draws.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{LONG, Running, Server, ZOOKY, lines, run, sh};

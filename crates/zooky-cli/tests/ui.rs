@@ -1,5 +1,7 @@
 //! `zooky ui` and `zooky server --ui` from outside. What the page does in a browser, `zooky-ui`'s own tests show.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{LONG, Running, Server, run, zooky};

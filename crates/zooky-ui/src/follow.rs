@@ -260,7 +260,7 @@ impl<'a> Round<'a> {
             self.begin_reads();
             tokio::select! {
                 biased;
-                Some(event) = arriving.recv() => self.event(event?),
+                Some(event) = arriving.recv() => self.event(&event?),
                 Some(read) = self.reads.next() => self.read(read)?,
                 _ = tick.tick() => {
                     if full.load(Ordering::Acquire) {
@@ -330,16 +330,15 @@ impl<'a> Round<'a> {
         Ok(begun.elapsed())
     }
 
-    fn event(&mut self, event: WatchEvent) {
+    fn event(&mut self, event: &WatchEvent) {
         let Some((parent, name)) = event.path.rsplit_once('/') else { return };
         let mut model = self.shared.model();
         let now_ms = now_ms();
         let is_root = self.shared.roots.contains(&event.path);
         match event.kind {
             EventType::CREATED if contends(name) => {
-                if model.joined(parent, name, true, now_ms) {
-                    self.to_read.push_back((parent.to_owned(), name.to_owned()));
-                }
+                let new = model.joined(parent, name, true, now_ms);
+                self.to_read.extend(new.then(|| (parent.to_owned(), name.to_owned())));
             }
             EventType::CREATED if !is_root && !name.starts_with("zooky.") => {
                 model.no_lock(parent);

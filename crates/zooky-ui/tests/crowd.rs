@@ -1,5 +1,7 @@
 //! A thousand locks and ten thousand contenders: the page takes them in and follows them without stalling.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{DESK, Served, Window, in_window, now_ms, row_of, server};

@@ -1,5 +1,7 @@
 //! A deadlock on the page, in daylight, in the dark and on a phone. With `ZOOKY_SCREENSHOTS=DIR` the pictures are kept there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! What others' pages, names that point here, and wrong requests get: nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Served, server};

@@ -1,5 +1,7 @@
 //! The page in a real browser: it follows locks within a second, draws what happened, and frees only with the token.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{DESK, LONG, Served, Window, in_window, now_ms, row_of, server};

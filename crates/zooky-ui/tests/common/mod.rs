@@ -91,6 +91,7 @@ impl Window {
     }
 
     #[track_caller]
+    #[allow(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
     pub(crate) fn act(&mut self, command: &str, given: Value) -> Value {
         self.talk.send_line(&json!([command, given]).to_string());
         let answer = self.talk.expect_line("", LONG);
