@@ -17,7 +17,9 @@ mod revoke;
 mod run;
 mod server;
 mod show;
+mod top;
 mod tree;
+pub(crate) mod ui;
 mod wait;
 
 pub(crate) use run::without_separator;
@@ -59,6 +61,8 @@ verbs! {
     Clean(clean),
     Node(node),
     Doctor(doctor),
+    Top(top),
+    Ui(ui),
     Server(server),
     Demo(demo),
     Bench(bench),

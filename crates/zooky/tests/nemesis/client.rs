@@ -79,7 +79,7 @@ async fn work(
         assert_eq!(order, "turn");
         for (kind, turns, task) in &tasks {
             let before = turns.get();
-            eventually("a turn", || async {
+            eventually(&format!("a turn of {kind:?}"), || async {
                 assert!(!task.is_finished(), "the task of {kind:?} ended");
                 (turns.get() > before).then_some(())
             })
