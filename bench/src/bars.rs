@@ -13,7 +13,7 @@ pub(crate) enum Limit {
 }
 
 /// A figure of one client on one server.
-type Side = (Workload, PeerKind, ServerKind);
+pub(crate) type Side = (Workload, PeerKind, ServerKind);
 
 /// A ratio, or a figure alone, and what it may be.
 pub(crate) struct Bar {
@@ -30,7 +30,7 @@ use PeerKind::{Curator, Floor, Kazoo, Redis, Zooky};
 use ServerKind::{Apache, Ours, Redis as RedisServer};
 use Workload::{Awaited, Background, Behind, Handoff, Many};
 
-const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: Side, theirs: Side) -> Bar {
+pub(crate) const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: Side, theirs: Side) -> Bar {
     Bar { what, limit, ours, theirs: Some(theirs), metric }
 }
 
