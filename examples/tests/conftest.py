@@ -32,18 +32,17 @@ def server() -> Iterator[str]:
 def ensemble() -> Iterator[str]:
     process = subprocess.Popen(
         ["make", "--silent", "ensemble"],
-        cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )
-    line = process.stdout.readline()
+    hosts = process.stdout.readline().strip()
     try:
-        assert line.startswith("ZOOKY_SERVERS="), line
-        yield line.partition("=")[2].strip()
+        assert len(hosts.split(",")) == 3, hosts
+        yield hosts
     finally:
         # As a terminal does on Ctrl-C: the whole group. It takes the servers along.
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
-        addresses = line.strip().partition("=")[2].split(",")
-        assert len(addresses) == 3 and not any(listens(address) for address in addresses), line
+        assert not any(listens(address) for address in hosts.split(",")), hosts
 
 
 def listens(address: str) -> bool:

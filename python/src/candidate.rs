@@ -5,30 +5,18 @@ use zooky::{AsyncLock, Dialect};
 
 use crate::errors::raise;
 use crate::lock::report;
-use crate::runtime::{Process, seconds, wait};
+use crate::runtime::{Owned, seconds, wait};
 
 /// A contender in the queue or with the lock. Dropped, it leaves in the background.
 #[pyclass(frozen, module = "zooky._zooky")]
 pub(crate) struct Candidate {
-    /// `None` only while it is dropped.
-    candidate: Option<zooky::Candidate>,
-    process: Process,
+    candidate: Owned<zooky::Candidate>,
 }
 
 impl Candidate {
-    pub(crate) fn enqueue(
-        client: &zooky::Client,
-        process: Process,
-        path: &str,
-    ) -> Result<Candidate, zooky::Error> {
+    pub(crate) fn enqueue(client: &zooky::Client, path: &str) -> Result<Candidate, zooky::Error> {
         let lock = AsyncLock::new(client, path)?.dialect(Dialect::Zktools)?;
-        Ok(Candidate { candidate: Some(lock.enqueue()), process })
-    }
-
-    fn candidate(&self) -> PyResult<&zooky::Candidate> {
-        self.process.check()?;
-        let closed = zooky::session::Error::Closed;
-        self.candidate.as_ref().ok_or_else(|| crate::errors::raise_session(&closed))
+        Ok(Candidate { candidate: Owned::new(lock.enqueue()) })
     }
 }
 
@@ -37,26 +25,26 @@ impl Candidate {
     /// Whether its node is known to exist.
     #[getter]
     fn created(&self) -> PyResult<bool> {
-        Ok(self.candidate()?.candidate_created())
+        Ok(self.candidate.get()?.candidate_created())
     }
 
     /// Whether it has the lock, as of now.
     #[getter]
     fn acquired(&self) -> PyResult<bool> {
-        Ok(self.candidate()?.is_acquired())
+        Ok(self.candidate.get()?.is_acquired())
     }
 
     /// What went wrong on its way: ZooKeeper's numbers, and texts.
     #[getter]
     fn errors(&self) -> PyResult<Vec<(Option<i32>, String)>> {
-        let troubles = self.candidate()?.errors();
+        let troubles = self.candidate.get()?.errors();
         Ok(troubles.into_iter().map(|trouble| (trouble.code, trouble.text)).collect())
     }
 
     /// Waits for the lock, for ever or up to `timeout` seconds; whether it came. False at once if it cannot come.
     #[pyo3(signature = (timeout = None))]
     fn wait_acquired(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let candidate = self.candidate()?;
+        let candidate = self.candidate.get()?;
         let timeout = timeout.map(seconds).transpose()?;
         let came = wait(py, async {
             match timeout {
@@ -70,7 +58,7 @@ impl Candidate {
     /// Lets go, and waits until the node is gone, for ever or up to `timeout` seconds; whether it is.
     #[pyo3(signature = (timeout = None))]
     fn release(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let candidate = self.candidate()?;
+        let candidate = self.candidate.get()?;
         let timeout = timeout.map(seconds).transpose()?;
         let gone = wait(py, async {
             match timeout {
@@ -87,28 +75,19 @@ impl Candidate {
 
     /// Begins to leave, and returns at once.
     fn let_go(&self) -> PyResult<()> {
-        self.candidate()?.let_go();
+        self.candidate.get()?.let_go();
         Ok(())
     }
 
     /// Calls `callback` on a thread of its own once it has the lock.
     fn on_acquired(&self, callback: Py<PyAny>) -> PyResult<()> {
-        self.candidate()?.on_acquired(move |_| report(&callback, ()));
+        self.candidate.get()?.on_acquired(move |_| report(&callback, ()));
         Ok(())
     }
 
     /// Calls `callback` on a thread of its own once its node is gone.
     fn on_released(&self, callback: Py<PyAny>) -> PyResult<()> {
-        self.candidate()?.on_released(move || report(&callback, ()));
+        self.candidate.get()?.on_released(move || report(&callback, ()));
         Ok(())
-    }
-}
-
-impl Drop for Candidate {
-    /// In a forked child it is the parent's.
-    fn drop(&mut self) {
-        if !self.process.is_present() {
-            std::mem::forget(self.candidate.take());
-        }
     }
 }

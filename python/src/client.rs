@@ -8,34 +8,31 @@ use zooky::SessionConfig;
 use zooky::session::{Acl, CreateMode, Error as SessionError, Pending, Session, Stat, State, TlsConfig};
 
 use crate::candidate::Candidate;
-use crate::errors::{raise, raise_session};
+use crate::errors::raise;
 use crate::lock::{Lock, Wanted, call};
-use crate::runtime::{Process, runtime, seconds, wait};
+use crate::node::{Node, Opening};
+use crate::runtime::{Owned, runtime, seconds, wait};
 
 /// A znode's stat as kazoo shows it: eleven numbers, in the protocol's order.
 type StatTuple = (i64, i64, i64, i64, i32, i32, i32, i64, i32, i32, i64);
 
+/// An entry of an ACL: permission bits, scheme, id.
+type AclEntry = (i32, String, String);
+
 /// A connection to ZooKeeper.
 #[pyclass(frozen, module = "zooky._zooky")]
 pub(crate) struct Client {
-    /// `None` only while it is dropped.
-    client: Option<zooky::Client>,
-    process: Process,
+    client: Owned<zooky::Client>,
 }
 
 impl Client {
-    fn client(&self) -> PyResult<&zooky::Client> {
-        self.process.check()?;
-        self.client.as_ref().ok_or_else(|| raise_session(&SessionError::Closed))
-    }
-
     /// Sends one request on the present session and waits for its answer.
     fn ask<T: Send>(
         &self,
         py: Python<'_>,
         request: impl FnOnce(&Session) -> Pending<T> + Send,
     ) -> PyResult<T> {
-        let client = self.client()?;
+        let client = self.client.get()?;
         let answer = wait(py, async {
             let session = client.session().await?;
             Ok::<T, zooky::Error>(request(&session).await?)
@@ -72,38 +69,38 @@ impl Client {
             config = config.tls(tls.map_err(|error| raise(zooky::Error::Connect(error.into())))?);
         }
         let client = wait(py, zooky::Client::connect_with(config))?.map_err(raise)?;
-        Ok(Client { client: Some(client), process: Process::present() })
+        Ok(Client { client: Owned::new(client) })
     }
 
     /// The present session's id; 0 in a forked child.
     #[getter]
     fn session_id(&self) -> PyResult<i64> {
-        Ok(self.client()?.current().id())
+        Ok(self.client.get()?.current().id())
     }
 
     /// The session timeout in seconds, as the server granted it.
     #[getter]
     fn session_timeout(&self) -> PyResult<f64> {
-        Ok(self.client()?.current().timeout().as_secs_f64())
+        Ok(self.client.get()?.current().timeout().as_secs_f64())
     }
 
     /// "CONNECTED", "SUSPENDED" or "LOST", as of now.
     #[getter]
     fn state(&self) -> PyResult<&'static str> {
-        Ok(name_of(self.client()?.current().state()))
+        Ok(name_of(self.client.get()?.current().state()))
     }
 
     /// Calls `callback` with each new state, one after the other on a thread of its own; after a loss it opens a new
     /// session. It ends with the client.
     fn listen(&self, callback: Py<PyAny>) -> PyResult<()> {
-        let client = self.client()?.clone();
+        let client = self.client.get()?.clone();
         runtime()?.spawn(follow(client, callback));
         Ok(())
     }
 
     /// Closes the session and waits for the server's word. Its locks are free then.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let client = self.client()?.clone();
+        let client = self.client.get()?.clone();
         match wait(py, client.close())? {
             // Closed before, or no server there: it ends by its timeout.
             Err(zooky::Error::Session(
@@ -127,12 +124,26 @@ impl Client {
         revoke: Option<&str>,
     ) -> PyResult<Lock> {
         let wanted = Wanted { mode, identifier, max_leases, zktools, revoke };
-        Lock::new(self.client()?, self.process, path, wanted).map_err(raise)
+        Lock::new(self.client.get()?, path, wanted).map_err(raise)
     }
 
     /// Queues for zktools' asynchronous lock at `path`, in the background.
     fn enqueue(&self, path: &str) -> PyResult<Candidate> {
-        Candidate::enqueue(self.client()?, self.process, path).map_err(raise)
+        Candidate::enqueue(self.client.get()?, path).map_err(raise)
+    }
+
+    /// Follows the node at `path`. If it is not there it is created with `default`, and with these rights and that life.
+    #[pyo3(signature = (path, default, json, acl, ephemeral))]
+    fn node(
+        &self,
+        py: Python<'_>,
+        path: &str,
+        default: Option<Vec<u8>>,
+        json: bool,
+        acl: Vec<AclEntry>,
+        ephemeral: bool,
+    ) -> PyResult<Node> {
+        Node::open(py, self.client.get()?, path, Opening { default, json, acl: rights(acl), ephemeral })
     }
 
     /// Creates a node and returns its path; `flags` are ZooKeeper's (1 ephemeral, 2 sequential …).
@@ -143,7 +154,7 @@ impl Client {
         path: &str,
         data: Vec<u8>,
         flags: i32,
-        acl: Option<Vec<(i32, String, String)>>,
+        acl: Option<Vec<AclEntry>>,
     ) -> PyResult<String> {
         let mode = match flags {
             0 => CreateMode::PERSISTENT,
@@ -152,9 +163,7 @@ impl Client {
             3 => CreateMode::EPHEMERAL_SEQUENTIAL,
             _ => return Err(pyo3::exceptions::PyValueError::new_err(format!("{flags} is no create mode"))),
         };
-        let acl = acl.map_or_else(Acl::open, |entries| {
-            entries.into_iter().map(|(perms, scheme, id)| Acl::new(perms, scheme, id)).collect()
-        });
+        let acl = acl.map_or_else(Acl::open, rights);
         let created = self.ask(py, |session| session.create(path, data, mode, &acl))?;
         Ok(created.path)
     }
@@ -191,15 +200,6 @@ impl Client {
     }
 }
 
-impl Drop for Client {
-    /// In a forked child the session is the parent's.
-    fn drop(&mut self) {
-        if !self.process.is_present() {
-            std::mem::forget(self.client.take());
-        }
-    }
-}
-
 /// Tells of every change until the client is closed.
 async fn follow(client: zooky::Client, callback: Py<PyAny>) {
     loop {
@@ -219,6 +219,10 @@ async fn follow(client: zooky::Client, callback: Py<PyAny>) {
             state = states.changed().await;
         }
     }
+}
+
+fn rights(entries: Vec<AclEntry>) -> Vec<Acl> {
+    entries.into_iter().map(|(perms, scheme, id)| Acl::new(perms, scheme, id)).collect()
 }
 
 fn name_of(state: State) -> &'static str {

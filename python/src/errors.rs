@@ -87,7 +87,7 @@ pub(crate) fn raise(error: Error) -> PyErr {
         Error::Servers(_) | Error::Token(_) | Error::LeasesDiffer { .. } | Error::NoSemaphore { .. } => {
             PyValueError::new_err(text)
         }
-        Error::Path { .. } => BadArgumentsError::new_err(text),
+        Error::Path { .. } | Error::NodePath { .. } => BadArgumentsError::new_err(text),
         Error::Timeout { .. } => LockTimeout::new_err(text),
         Error::Lost { .. } => LockLost::new_err(text),
         Error::ForeignContender { .. } | Error::UnknownChild { .. } | Error::SequenceExhausted { .. } => {

@@ -7,8 +7,10 @@
 
 mod candidate;
 mod client;
+mod command;
 mod errors;
 mod lock;
+mod node;
 mod runtime;
 mod server;
 
@@ -22,7 +24,11 @@ mod _zooky {
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
+    use super::command::command;
+    #[pymodule_export]
     use super::lock::{Guard, Lock};
+    #[pymodule_export]
+    use super::node::Node;
     #[pymodule_export]
     use super::server::Server;
 

@@ -9,15 +9,13 @@ use zooky::inspect::{self, Contender};
 use zooky::{Dialect, GuardState, Owner, Revoke, RwLock, Semaphore};
 
 use crate::errors::{CancelledError, raise};
-use crate::runtime::{Process, runtime, seconds, wait};
+use crate::runtime::{Owned, runtime, seconds, wait};
 
 /// A handle of one lock, for one mode.
 #[pyclass(frozen, module = "zooky._zooky")]
 pub(crate) struct Lock {
-    taker: Taker,
+    handle: Owned<(Taker, zooky::Client)>,
     path: String,
-    client: zooky::Client,
-    process: Process,
     cancel: Arc<Notify>,
 }
 
@@ -55,12 +53,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Lock {
-    pub(crate) fn new(
-        client: &zooky::Client,
-        process: Process,
-        path: &str,
-        wanted: Wanted<'_>,
-    ) -> Result<Lock, zooky::Error> {
+    pub(crate) fn new(client: &zooky::Client, path: &str, wanted: Wanted<'_>) -> Result<Lock, zooky::Error> {
         let owner = match wanted.identifier {
             Some(identifier) => Owner::this_process().with_id(identifier),
             None => Owner::this_process(),
@@ -90,17 +83,8 @@ impl Lock {
                 })
             }
         };
-        let (path, client) = (path.to_owned(), client.clone());
-        Ok(Lock { taker, path, client, process, cancel: Arc::new(Notify::new()) })
-    }
-
-    fn guard(&self, guard: zooky::Guard) -> Guard {
-        Guard {
-            path: guard.path().to_owned(),
-            token: guard.fencing_token(),
-            guard: Mutex::new(Some(guard)),
-            process: self.process,
-        }
+        let handle = Owned::new((taker, client.clone()));
+        Ok(Lock { handle, path: path.to_owned(), cancel: Arc::new(Notify::new()) })
     }
 }
 
@@ -109,32 +93,29 @@ impl Lock {
     /// Waits for the lock, for ever or up to `timeout` seconds (0 tries once).
     #[pyo3(signature = (timeout = None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Guard> {
-        self.process.check()?;
+        let (taker, _) = self.handle.get()?;
         let timeout = timeout.map(seconds).transpose()?;
         let taken = wait(py, async {
             tokio::select! {
                 biased;
                 () = self.cancel.notified() => None,
-                taken = self.taker.take(timeout) => Some(taken),
+                taken = taker.take(timeout) => Some(taken),
             }
         })?;
         match taken {
-            Some(taken) => Ok(self.guard(taken.map_err(raise)?)),
+            Some(taken) => Ok(Guard::new(taken.map_err(raise)?)),
             None => Err(CancelledError::new_err(format!("{}: cancelled by another thread", self.path))),
         }
     }
 
     /// The same, to be awaited; a cancelled task leaves no node.
     #[pyo3(signature = (timeout = None))]
-    fn acquire_async<'py>(slf: Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        let lock = slf.get();
-        lock.process.check()?;
+    fn acquire_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let (taker, _) = self.handle.get()?;
         runtime()?;
-        let timeout = timeout.map(seconds).transpose()?;
-        let (taker, handle) = (lock.taker.clone(), slf.clone().unbind());
-        pyo3_async_runtimes::tokio::future_into_py(slf.py(), async move {
-            let guard = taker.take(timeout).await.map_err(raise)?;
-            Ok(handle.get().guard(guard))
+        let (taker, timeout) = (taker.clone(), timeout.map(seconds).transpose()?);
+        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+            Ok(Guard::new(taker.take(timeout).await.map_err(raise)?))
         })
     }
 
@@ -145,10 +126,10 @@ impl Lock {
 
     /// Asks everybody who contends to let go, or removes them; how many there were.
     fn revoke_all(&self, py: Python<'_>, immediately: bool) -> PyResult<usize> {
-        self.process.check()?;
+        let (taker, _) = self.handle.get()?;
         let how = if immediately { Revoke::immediately() } else { Revoke::ask() };
         let revoked = wait(py, async {
-            match &self.taker {
+            match taker {
                 Taker::Exclusive(lock) => lock.revoke_all(how).await,
                 Taker::Read(lock) | Taker::Write(lock) => lock.revoke_all(how).await,
                 Taker::Lease(_) => Ok(zooky::Revocation::default()),
@@ -160,11 +141,11 @@ impl Lock {
 
     /// The contenders in order (of a semaphore: those who have a lease), as dictionaries.
     fn contenders<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        self.process.check()?;
+        let (taker, client) = self.handle.get()?;
         let shown = wait(py, async {
-            match &self.taker {
+            match taker {
                 Taker::Lease(semaphore) => semaphore.lease_holders().await,
-                _ => inspect::show(&self.client, &self.path).await,
+                _ => inspect::show(client, &self.path).await,
             }
         })?;
         let contenders = match shown {
@@ -202,19 +183,24 @@ pub(crate) struct Guard {
     path: String,
     token: zooky::FencingToken,
     /// `None` once released.
-    guard: Mutex<Option<zooky::Guard>>,
-    process: Process,
+    guard: Owned<Mutex<Option<zooky::Guard>>>,
 }
 
 impl Guard {
+    fn new(guard: zooky::Guard) -> Guard {
+        let (path, token) = (guard.path().to_owned(), guard.fencing_token());
+        Guard { path, token, guard: Owned::new(Mutex::new(Some(guard))) }
+    }
+
     /// Asks the guard something that does not wait; `None` once released.
-    fn ask<T>(&self, question: impl FnOnce(&zooky::Guard) -> T) -> Option<T> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(question)
+    fn ask<T>(&self, question: impl FnOnce(&zooky::Guard) -> T) -> PyResult<Option<T>> {
+        let guard = self.guard.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(guard.as_ref().map(question))
     }
 
     /// Nobody else may use it from now on.
-    fn take(&self) -> Option<zooky::Guard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn take(&self) -> PyResult<Option<zooky::Guard>> {
+        Ok(self.guard.get()?.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
 }
 
@@ -241,8 +227,7 @@ impl Guard {
     /// "held", "suspect", "lost" or "released", as of now.
     #[getter]
     fn state(&self) -> PyResult<&'static str> {
-        self.process.check()?;
-        Ok(match self.ask(zooky::Guard::state) {
+        Ok(match self.ask(zooky::Guard::state)? {
             Some(GuardState::Held) => "held",
             Some(GuardState::Suspect) => "suspect",
             Some(GuardState::Lost) => "lost",
@@ -253,16 +238,14 @@ impl Guard {
     /// Whether somebody has asked for the lock, as of now.
     #[getter]
     fn revoked(&self) -> PyResult<bool> {
-        self.process.check()?;
-        Ok(self.ask(zooky::Guard::is_revoked).unwrap_or(false))
+        Ok(self.ask(zooky::Guard::is_revoked)?.unwrap_or(false))
     }
 
     /// Waits until the lock is lost, for ever or up to `timeout` seconds; whether it is.
     #[pyo3(signature = (timeout = None))]
     fn wait_lost(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        self.process.check()?;
         let timeout = timeout.map(seconds).transpose()?;
-        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(false) };
+        let Some(lost) = self.ask(zooky::Guard::on_lost)? else { return Ok(false) };
         wait(py, async {
             match timeout {
                 Some(timeout) => tokio::time::timeout(timeout, lost).await.unwrap_or(false),
@@ -273,8 +256,7 @@ impl Guard {
 
     /// The same for ever, to be awaited.
     fn wait_lost_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.process.check()?;
-        let lost = self.ask(zooky::Guard::on_lost);
+        let lost = self.ask(zooky::Guard::on_lost)?;
         pyo3_async_runtimes::tokio::future_into_py(py, async move {
             Ok(match lost {
                 Some(lost) => lost.await,
@@ -285,8 +267,7 @@ impl Guard {
 
     /// Calls `callback` on a thread of its own when the lock is lost; never if it is released before.
     fn on_lost(&self, callback: Py<PyAny>) -> PyResult<()> {
-        self.process.check()?;
-        let Some(lost) = self.ask(zooky::Guard::on_lost) else { return Ok(()) };
+        let Some(lost) = self.ask(zooky::Guard::on_lost)? else { return Ok(()) };
         let runtime = runtime()?;
         runtime.spawn(async move {
             if lost.await {
@@ -298,30 +279,19 @@ impl Guard {
 
     /// Releases the lock and waits until its node is deleted. False if it was released before.
     fn release(&self, py: Python<'_>) -> PyResult<bool> {
-        self.process.check()?;
-        let Some(guard) = self.take() else { return Ok(false) };
+        let Some(guard) = self.take()? else { return Ok(false) };
         wait(py, guard.release())?.map_err(raise)?;
         Ok(true)
     }
 
     /// The same, to be awaited.
     fn release_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.process.check()?;
-        let guard = self.take();
+        let guard = self.take()?;
         pyo3_async_runtimes::tokio::future_into_py(py, async move {
             let Some(guard) = guard else { return Ok(false) };
             guard.release().await.map_err(raise)?;
             Ok(true)
         })
-    }
-}
-
-impl Drop for Guard {
-    /// In a forked child the lock is the parent's: it must not be released here.
-    fn drop(&mut self) {
-        if !self.process.is_present() {
-            std::mem::forget(self.take());
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::errors::{ForkError, ZookyError};
+use crate::errors::{ForkError, ZookyError, raise_session};
 
 /// How long Ctrl-C may go unnoticed.
 const SIGNALS_EVERY: Duration = Duration::from_millis(20);
@@ -33,30 +33,57 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
 
 /// The process in which something was made; it is of no use in another.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Process(u32);
+struct Process(u32);
 
 impl Process {
-    pub(crate) fn present() -> Process {
+    fn present() -> Process {
         Process(std::process::id())
     }
 
-    pub(crate) fn is_present(self) -> bool {
+    fn is_present(self) -> bool {
         self.0 == std::process::id()
     }
 
-    /// # Errors
-    /// This is a child of the process in which it was made.
-    pub(crate) fn check(self) -> PyResult<()> {
+    fn check(self) -> PyResult<()> {
         if self.is_present() {
             return Ok(());
         }
         Err(ForkError::new_err(format!(
-            "this client was made in process {}, before a fork; its connection and its locks are that process's. Make \
-             a new client in process {}, after the fork (for multiprocessing: in the worker, or with the start method \
+            "this was made in process {}, before a fork; its connection and its locks are that process's. Make a new \
+             client in process {}, after the fork (for multiprocessing: in the worker, or with the start method \
              'spawn')",
             self.0,
             std::process::id()
         )))
+    }
+}
+
+/// Something that is of use only in the process that made it. A forked child is refused it, and does not even drop it:
+/// its threads do not run there, and what it holds at the server is the parent's.
+pub(crate) struct Owned<T> {
+    /// `None` only while it is dropped.
+    value: Option<T>,
+    process: Process,
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Owned<T> {
+        Owned { value: Some(value), process: Process::present() }
+    }
+
+    /// # Errors
+    /// This is a child of the process in which it was made.
+    pub(crate) fn get(&self) -> PyResult<&T> {
+        self.process.check()?;
+        self.value.as_ref().ok_or_else(|| raise_session(&zooky::session::Error::Closed))
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.process.is_present() {
+            std::mem::forget(self.value.take());
+        }
     }
 }
 

@@ -8,14 +8,13 @@ use pyo3::prelude::*;
 use zooky_server::Config;
 
 use crate::errors::ServerError;
-use crate::runtime::Process;
+use crate::runtime::Owned;
 
 /// A ZooKeeper server on a loopback port, on threads of its own.
 #[pyclass(frozen, module = "zooky._zooky")]
 pub(crate) struct Server {
     address: String,
-    process: Process,
-    running: Mutex<Option<zooky_server::Server>>,
+    running: Owned<Mutex<Option<zooky_server::Server>>>,
 }
 
 #[pymethods]
@@ -31,11 +30,7 @@ impl Server {
         config.four_letter_words = zooky_server::FourLetterWords::All;
         let server = py.detach(|| zooky_server::Server::start(config));
         let server = server.map_err(|error| ServerError::new_err(error.to_string()))?;
-        Ok(Server {
-            address: server.addr().to_string(),
-            process: Process::present(),
-            running: Mutex::new(Some(server)),
-        })
+        Ok(Server { address: server.addr().to_string(), running: Owned::new(Mutex::new(Some(server))) })
     }
 
     /// Where it takes clients, as a client's `hosts`.
@@ -46,18 +41,8 @@ impl Server {
 
     /// Stops it; what was acknowledged is on the disk. Stopping twice does nothing.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        self.process.check()?;
-        let server = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let server = self.running.get()?.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(server) = server else { return Ok(()) };
         py.detach(|| server.stop()).map_err(|error| ServerError::new_err(error.to_string()))
-    }
-}
-
-impl Drop for Server {
-    /// In a forked child its threads do not run: there is nothing to wait for.
-    fn drop(&mut self) {
-        if !self.process.is_present() {
-            std::mem::forget(self.running.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
     }
 }

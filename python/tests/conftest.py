@@ -1,11 +1,20 @@
-"""What the tests share: one server in this process, and clients with a part of the tree of their own."""
+"""What the tests share: servers, and clients with a part of the tree of their own.
 
+Tests marked ``everywhere`` run on the embedded server, on Apache ZooKeeper alone and on three Apache ZooKeepers; the
+others on the embedded server.
+"""
+
+import os
+import subprocess
 import time
+import types
 import uuid
 
 import pytest
 
 import zooky
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def eventually(condition, timeout=30):
@@ -19,10 +28,27 @@ def eventually(condition, timeout=30):
         time.sleep(0.005)
 
 
+def pytest_generate_tests(metafunc):
+    if "server" in metafunc.fixturenames:
+        everywhere = metafunc.definition.get_closest_marker("everywhere")
+        places = ["embedded", "standalone", "ensemble"] if everywhere else ["embedded"]
+        metafunc.parametrize("server", places, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server():
-    with zooky.Server() as server:
-        yield server
+def server(request):
+    if request.param == "embedded":
+        with zooky.Server() as server:
+            yield server
+        return
+    # python/check builds it: the Rust tests' own starter of real servers.
+    starter = os.environ["ZOOKY_TEST_APACHE"]
+    with subprocess.Popen([starter, request.param], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as servers:
+        hosts = servers.stdout.readline().strip()
+        assert hosts, f"{starter} {request.param} did not start: see above"
+        yield types.SimpleNamespace(hosts=hosts)
+        # At the end of its input it stops them.
+        servers.stdin.close()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 import zooky
 from conftest import eventually
 
+pytestmark = pytest.mark.everywhere
+
 
 def make(client, kind, path):
     return getattr(client, kind)(path)

@@ -8,6 +8,8 @@ import pytest
 import zooky
 from conftest import eventually
 
+pytestmark = pytest.mark.everywhere
+
 
 @pytest.mark.parametrize("kind", ["Lock", "WriteLock", "ReadLock", "Semaphore"])
 def test_with_holds_and_releases(client, path, kind):
@@ -27,6 +29,12 @@ def test_tokens_grow(client, path):
     tokens = []
     for _ in range(3):
         with client.Lock(path) as lock:
+            tokens.append(lock.fencing_token)
+            # The transaction that created the node, above a count.
+            assert lock.fencing_token >> 64 == client.exists(f"{path}/{lock.node}").czxid
+    # The same object again: each grant has its own.
+    for _ in range(3):
+        with lock:
             tokens.append(lock.fencing_token)
     assert tokens == sorted(set(tokens))
     assert [str(token) for token in tokens] == sorted(str(token) for token in tokens)

@@ -1,68 +1,20 @@
-"""What a process does: threads, signals, forks."""
+"""What a process does: forks, callbacks, its end."""
 
+import asyncio
+import gc
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 
 import zooky
 from conftest import eventually
+from zooky.zktools import ZkAsyncLock, ZkLock, ZkNode
 
 
-def test_other_threads_run_while_one_waits(client, path):
-    waiting = client.Lock(path)
-    with client.Lock(path) as holding:
-        thread = threading.Thread(target=waiting.acquire)
-        thread.start()
-        eventually(lambda: len(holding.contenders()) == 2)
-        # With the GIL held in the wait, this thread would be stuck until the lock is free, and the test for ever.
-        assert sum(range(100_000)) > 0 and thread.is_alive()
-    thread.join(10)
-    assert waiting.is_acquired
-    waiting.release()
-
-
-WAITS = """
-import sys, zooky
-client = zooky.Client(hosts=sys.argv[1])
-client.start()
-lock = client.Lock(sys.argv[2])
-try:
-    lock.acquire()
-except KeyboardInterrupt:
-    print("interrupted", lock.is_acquired, flush=True)
-    # Not the end of the session removes it: that lives on until stop().
-    sys.stdin.readline()
-    client.stop()
-"""
-
-
-def test_ctrl_c_interrupts_a_wait_at_once_and_leaves_no_node(server, client, path):
-    with client.Lock(path) as lock:
-        child = subprocess.Popen(
-            [sys.executable, "-c", WAITS, server.hosts, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            eventually(lambda: len(lock.contenders()) == 2)
-            begun = time.monotonic()
-            child.send_signal(signal.SIGINT)
-            assert child.stdout.readline() == "interrupted False\n"
-            assert time.monotonic() - begun < 2
-            eventually(lambda: len(lock.contenders()) == 1)
-            child.communicate("\n", timeout=30)
-            assert child.returncode == 0
-        finally:
-            child.kill()
-            child.wait()
-            child.stdin.close()
-            child.stdout.close()
-
-
-def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+def test_pain_18_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+    """kazoo#519 and #554: a child that uses its parent's client hangs."""
     lock = client.Lock(path, "parent")
     lock.acquire()
     read, write = os.pipe()
@@ -92,6 +44,66 @@ def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client
     assert lock.is_acquired
     assert lock.contenders() == ["parent"]
     assert lock.release() is True
+
+
+def test_every_class_tells_of_a_fork_and_goes_on_in_the_parent(server, client, path):
+    def held(lock):
+        assert lock.acquire() is True
+        return lock
+
+    semaphore, zk_lock = held(client.Semaphore(path + "-s")), held(ZkLock(client, "a", path))
+    queued, node, own = ZkAsyncLock(client, "b", path), ZkNode(client, path + "-n", default=1), zooky.Server().start()
+    queued.acquire()
+    assert queued.wait_for_acquire(30)
+    small = zooky.ZooKeeperLock(server.hosts, path.strip("/"))
+    small.create_lock()
+    small.acquire()
+    handle, reader = client.Lock(path)._native(), client.ReadLock(path)
+    uses = {
+        "Client": lambda: client.exists("/"),
+        "Lock": handle.acquire,
+        "Lock.contenders": handle.contenders,
+        "ReadLock": reader.acquire,
+        "Semaphore": semaphore.release,
+        "Election": lambda: client.Election(path).run(print),
+        "AsyncLock": lambda: asyncio.run(client.async_lock(path).acquire()),
+        "ZooKeeperLock": small.release,
+        "ZkLock": zk_lock.release,
+        "ZkAsyncLock": lambda: queued.wait_for_acquire(1),
+        "ZkAsyncLock.release": queued.release,
+        "ZkNode.value": lambda: node.value,
+        "ZkNode.children": lambda: list(node.children),
+        "ZkNode.on_change": lambda: node.on_change(print),
+        "Server": own.stop,
+    }
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = []
+        try:
+            for name, use in uses.items():
+                try:
+                    use()
+                    said.append(f"{name}: no error")
+                except BaseException as error:
+                    said.append(f"{name}: {type(error).__name__}")
+            # What is dropped here is not the child's to give back.
+            del semaphore, zk_lock, queued, node, own, small, handle
+            uses.clear()
+            gc.collect()
+        finally:
+            os.write(write, "\n".join(said).encode())
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read().split("\n")
+    os.waitpid(child, 0)
+    assert said == [f"{name}: ForkError" for name in uses]
+    assert semaphore.release() and zk_lock.has_lock() and zk_lock.release() and queued.acquired and small.release()
+    node.value = 2
+    assert node.value == 2
+    small.destroy_lock()
+    own.__exit__()
 
 
 def test_what_a_listener_raises_is_logged_and_stops_nothing(server, caplog):

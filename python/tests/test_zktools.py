@@ -17,6 +17,8 @@ from zooky.zktools.locking import (
     has_write_lock,
 )
 
+pytestmark = pytest.mark.everywhere
+
 KINDS = {ZkLock: "-lock--", ZkReadLock: "-read--", ZkWriteLock: "-write--"}
 
 
@@ -127,11 +129,21 @@ def test_with_ends_with_an_exception_if_the_lock_was_taken(client, root):
             eventually(lambda: held.revoked)
 
 
-def test_acquire_lock_of_the_base(client, root):
-    base = _LockBase(client, "a", root)
+def test_the_base(client, root):
+    # A root without its slash, as zktools' documents have it here and there.
+    base = _LockBase(client, "a", lock_root=root.strip("/"))
+    assert base.lock_path == root + "/a"
+    assert base.has_lock() is False and base.revoked is False and base.release() is False and base.clear() is False
     assert base._acquire_lock("/-read-", timeout=0) is True
     assert "-read-" in client.get_children(base.lock_path)[0]
-    assert base.release() is True
+    assert base.has_lock() is True
+    other = _LockBase(client, "a", root)
+    assert other._acquire_lock("/-write-", timeout=0) is False
+    assert other._acquire_lock("/-write-", timeout=None, revoke=IMMEDIATE) is True
+    eventually(lambda: base.revoked)
+    assert base.release() is False
+    assert other.clear() is True
+    assert other.has_lock() is False
 
 
 def test_the_asynchronous_lock(client, root):

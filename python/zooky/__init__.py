@@ -20,7 +20,8 @@ from .exceptions import (
     LockTimeout,
     ZookyError,
 )
-from .lock import Election, FencingToken, Lock, ReadLock, Semaphore, WriteLock
+from .held import FencingToken
+from .lock import Election, Lock, ReadLock, Semaphore, WriteLock
 from .server import Server
 from .zookeeper_lock import ZooKeeperLock
 

@@ -13,9 +13,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Type
 
-from . import _zooky
-from .exceptions import LockLost
-from .lock import FencingToken
+from .held import Held, ending
 
 if TYPE_CHECKING:
     from .client import Client
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncLock"]
 
 
-class AsyncLock:
+class AsyncLock(Held):
     """A lock, or a semaphore's lease, that tasks wait for; made by ``client.async_lock(path)`` and its like.
 
     A task that is cancelled while it waits leaves no node behind. One object is held once at a time: tasks that share
@@ -31,12 +29,11 @@ class AsyncLock:
     """
 
     def __init__(self, client: "Client", path: str, mode: str, identifier: Optional[str], max_leases: int = 1) -> None:
+        super().__init__(path)
         self.client = client
-        self.path = path
         self.identifier = identifier
         self._mode = mode
         self._max_leases = max_leases
-        self._guard: Optional[_zooky.Guard] = None
         self._tasks = asyncio.Lock()
 
     async def acquire(self, timeout: Optional[float] = None) -> bool:
@@ -61,36 +58,13 @@ class AsyncLock:
 
         :raises zooky.LockLost: it had been lost before.
         """
-        guard, self._guard = self._guard, None
+        guard = self._give_up()
         if guard is None:
             return False
         try:
             return await guard.release_async()
         finally:
             self._tasks.release()
-
-    @property
-    def is_acquired(self) -> bool:
-        """Whether it is held, as of now: False as soon as it is lost."""
-        guard = self._guard
-        return guard is not None and guard.state in ("held", "suspect")
-
-    @property
-    def lost(self) -> bool:
-        """Whether it was held and is lost. Final, until it is released."""
-        guard = self._guard
-        return guard is not None and guard.state == "lost"
-
-    @property
-    def fencing_token(self) -> FencingToken:
-        """The token of this grant; see :class:`zooky.FencingToken`.
-
-        :raises RuntimeError: it is not held.
-        """
-        guard = self._guard
-        if guard is None:
-            raise RuntimeError(f"{self.path} is not held by this object: acquire it first")
-        return FencingToken(guard.token, guard.token_text)
 
     async def wait_lost(self) -> bool:
         """Waits until it is lost; False if it is released before."""
@@ -107,9 +81,5 @@ class AsyncLock:
         exception: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        try:
+        with ending(exception):
             await self.release()
-        except LockLost:
-            # What the body raised says more.
-            if exception is None:
-                raise

@@ -1,6 +1,7 @@
 """The client: a connection to ZooKeeper that outlives its sessions, shaped as kazoo's users know it."""
 
 import logging
+import os
 import threading
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -354,6 +355,11 @@ class Client:
         """Waits until what others have written can be read here."""
         self._running().sync(path)
         return path
+
+
+def default_hosts() -> str:
+    """Where those go who were told no servers: ``ZOOKY_SERVERS``, else ``127.0.0.1:2181``."""
+    return os.environ.get("ZOOKY_SERVERS") or "127.0.0.1:2181"
 
 
 def _refuse(given: bool, what: str, instead: str) -> None:

@@ -22,7 +22,7 @@ import threading
 from typing import Dict, Iterator, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote
 
-from .client import Client
+from .client import Client, default_hosts
 from .lock import Lock, ReadLock, WriteLock
 
 __all__ = ["lock_path", "read_lock", "write_lock"]
@@ -93,7 +93,7 @@ def _held(lock: _Lock, timeout: Optional[float]) -> Iterator[_Lock]:
 
 def _shared(hosts: Optional[str]) -> Client:
     """One client for each process and each list of servers."""
-    where = hosts or os.environ.get("ZOOKY_SERVERS") or "127.0.0.1:2181"
+    where = hosts or default_hosts()
     with _clients_changing:
         key = (os.getpid(), where)
         client = _clients.get(key)

@@ -6,50 +6,29 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Type, TypeVar
 
 from . import _zooky
-from .exceptions import CancelledError, LockLost, LockTimeout
+from .exceptions import CancelledError, LockTimeout
+from .held import FencingToken, Held, ending
 
 if TYPE_CHECKING:
     from .client import Client
 
+__all__ = ["Election", "FencingToken", "Lock", "ReadLock", "Semaphore", "WriteLock"]
 
 _Held = TypeVar("_Held", bound="_Taken")
 
 
-class FencingToken(int):
-    """A number that grows with every grant of a lock, whoever gets it.
-
-    Hand it along with each write, and let the resource refuse smaller ones: between looking at the clock and
-    writing, any process may be paused for an hour. It is an ``int`` (below 2**128); ``str()`` of it gives the text
-    that zooky's command and crate use, which sorts alike.
-    """
-
-    _text: str
-
-    def __new__(cls, number: int, text: str) -> "FencingToken":
-        token = super().__new__(cls, number)
-        token._text = text
-        return token
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"<FencingToken {self._text}>"
-
-
-class _Taken:
+class _Taken(Held):
     """What is taken and released: the locks, and a semaphore's lease."""
 
     _mode = "exclusive"
 
     def __init__(self, client: "Client", path: str, identifier: Optional[str], max_leases: int = 1) -> None:
+        super().__init__(path)
         self.client = client
-        self.path = path
         self.identifier = identifier
         #: Whether :meth:`cancel` was called since the last :meth:`acquire`.
         self.cancelled = False
         self._max_leases = max_leases
-        self._guard: Optional[_zooky.Guard] = None
         self._waiting: Optional[_zooky.Lock] = None
         self._threads = threading.Lock()
         self._on_lost: List[Callable[[], object]] = []
@@ -106,7 +85,7 @@ class _Taken:
         :returns: False if it is not held by this object.
         :raises zooky.LockLost: it had been lost before; what was done since may have overlapped with another holder.
         """
-        guard, self._guard = self._guard, None
+        guard = self._give_up()
         if guard is None:
             return False
         try:
@@ -122,33 +101,10 @@ class _Taken:
             waiting.cancel()
 
     @property
-    def is_acquired(self) -> bool:
-        """Whether this object holds it, as of now: False as soon as it is lost."""
-        guard = self._guard
-        return guard is not None and guard.state in ("held", "suspect")
-
-    @property
-    def lost(self) -> bool:
-        """Whether it was held by this object and is lost. Final, until it is released."""
-        guard = self._guard
-        return guard is not None and guard.state == "lost"
-
-    @property
     def node(self) -> Optional[str]:
         """The name of this object's node below :attr:`path` while it is held; else None."""
         guard = self._guard
         return None if guard is None else guard.path.rpartition("/")[2]
-
-    @property
-    def fencing_token(self) -> FencingToken:
-        """The token of this grant; see :class:`FencingToken`.
-
-        :raises RuntimeError: it is not held.
-        """
-        guard = self._guard
-        if guard is None:
-            raise RuntimeError(f"{self.path} is not held by this object: acquire it first")
-        return FencingToken(guard.token, guard.token_text)
 
     def on_lost(self, callback: Callable[[], object]) -> None:
         """Calls ``callback``, on a thread of its own, whenever a grant of this object is lost before its release."""
@@ -178,16 +134,8 @@ class _Taken:
         exception: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        try:
+        with ending(exception):
             self.release()
-        except LockLost:
-            # What the body raised says more.
-            if exception is None:
-                raise
-
-    def __repr__(self) -> str:
-        guard = self._guard
-        return f"<zooky.{type(self).__name__} {self.path} {guard.state if guard else 'not held'}>"
 
 
 class Lock(_Taken):

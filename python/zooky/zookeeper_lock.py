@@ -5,7 +5,8 @@ from typing import Optional, Sequence, Union
 
 from .client import Client
 from .exceptions import LockTimeout, ZookyError
-from .lock import FencingToken, Lock
+from .held import FencingToken, ending
+from .lock import Lock
 
 
 class ZooKeeperLock:
@@ -117,13 +118,10 @@ class ZooKeeperLock:
         self.acquire()
         return self
 
-    def __exit__(self, kind: object, exception: object, traceback: object) -> None:
+    def __exit__(self, kind: object, exception: Optional[BaseException], traceback: object) -> None:
         try:
-            self.release()
-        except ZookyError:
-            # What the body raised says more.
-            if exception is None:
-                raise
+            with ending(exception, quiet=ZookyError):
+                self.release()
         finally:
             self.destroy_lock()
 

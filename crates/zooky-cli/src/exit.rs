@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 /// All went well.
 pub(crate) const OK: u8 = 0;
@@ -58,11 +57,11 @@ impl Failure {
     }
 
     /// Writes the line and gives the code.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self) -> u8 {
         if let Some(message) = self.message {
             say(message);
         }
-        ExitCode::from(self.code)
+        self.code
     }
 }
 
@@ -85,7 +84,7 @@ pub(crate) fn say(message: impl fmt::Display) {
 }
 
 /// Prints clap's answer (help, the version or what is wrong), and gives the code for it.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error) -> u8 {
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { USAGE } else { OK })
+    if error.use_stderr() { USAGE } else { OK }
 }

@@ -47,7 +47,7 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 /// portion is served in any case.
 const BACKLOG: Duration = Duration::from_micros(500);
 /// The same while there are others, who are to wait for no more than that.
-const BACKLOG_BESIDE: Duration = Duration::from_micros(100);
+const BACKLOG_BESIDE: Duration = Duration::from_micros(50);
 /// For so long after it was served a connection counts as one of those others, in milliseconds.
 const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
@@ -84,7 +84,7 @@ pub(crate) struct Run {
     backlog: VecDeque<usize>,
     /// Slots of connections with something to write.
     dirty: Vec<usize>,
-    /// When a connection without a backlog was served last, in `mono_ms`.
+    /// When a connection that asks little was served last, in `mono_ms`.
     light_ms: u64,
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
@@ -242,7 +242,9 @@ impl Run {
             conn.read_closed |= event.is_read_closed() || event.is_error();
             if !conn.in_ready {
                 conn.in_ready = true;
-                self.ready.push_back(slot);
+                let line =
+                    if conn.effort.is_great(self.now.mono_ms) { &mut self.backlog } else { &mut self.ready };
+                line.push_back(slot);
             }
         }
         if event.is_writable() && !conn.in_dirty {
@@ -367,7 +369,7 @@ impl Run {
         self.flush();
         for key in self.conns.keys() {
             if let Some(conn) = self.conns.get(key) {
-                conn.shut_down(&mut self.scratch);
+                conn.shut_down(&mut self.scratch, 16);
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
     ("zooky-server", &["zooky-wire"], &[]),
     ("zooky", &["zooky-client"], &["zooky-server"]),
     ("zooky-cli", &["zooky", "zooky-server"], &[]),
-    ("zooky-python", &["zooky", "zooky-server"], &[]),
+    ("zooky-python", &["zooky", "zooky-server", "zooky-cli"], &[]),
     ("zooky-testkit", &[], &[]),
     // The simulator, and the same sources built a second time for it.
     ("zooky-sim-machine", &[], &[]),

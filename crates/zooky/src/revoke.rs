@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use zooky_client::{
-    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, MultiResult, Session,
-    Watch,
+    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, Session, Watch,
 };
 
 use crate::acquire::Recipe;
@@ -13,6 +12,7 @@ use crate::core::dialect::{Kind, Role, Written};
 use crate::core::message;
 use crate::core::queue::Queue;
 use crate::inspect::Contender;
+use crate::multi::first_error;
 use crate::owner::wall_ms;
 use crate::{Error, layout};
 
@@ -240,13 +240,7 @@ async fn remove(
     let tell = MultiOp::SetData { path: path.clone(), data, version };
     let delete = MultiOp::Delete { path: path.clone(), version: -1 };
     let results = session.multi(vec![tell, delete]).await?;
-    let failed = results.iter().find_map(|result| match result {
-        MultiResult::Error(code) => {
-            Some(*code).filter(|code| ![ErrorCode::OK, ErrorCode::RUNTIME_INCONSISTENCY].contains(code))
-        }
-        _ => None,
-    });
-    match failed {
+    match first_error(&results).map(|(_, code)| code) {
         None => Ok(()),
         Some(ErrorCode::NO_NODE) => Err(SessionError::NoNode { path }),
         Some(ErrorCode::BAD_VERSION) => Err(SessionError::BadVersion { path }),

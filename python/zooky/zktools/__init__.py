@@ -1,4 +1,4 @@
-"""zktools' locks on Python 3, with their names, parameters and return values, over zooky's locks.
+"""zktools' locks and nodes on Python 3, with their names, parameters and return values, over zooky's own.
 
 >>> import zooky
 >>> from zooky.zktools.locking import ZkLock
@@ -12,10 +12,11 @@ True
 True
 True
 
-The nodes are written as zktools 0.3 writes them, so that both exclude each other. What was wrong with the original and is
+The locks' nodes are written as zktools 0.3 writes them, so that both exclude each other. What was wrong with the original and is
 mended here is listed in ``docs/python.md``.
 """
 
+from .connection import ZooKeeper
 from .locking import (
     IMMEDIATE,
     ZkAsyncLock,
@@ -25,13 +26,16 @@ from .locking import (
     has_read_lock,
     has_write_lock,
 )
+from .node import ZkNode
 
 __all__ = [
     "IMMEDIATE",
     "ZkAsyncLock",
     "ZkLock",
+    "ZkNode",
     "ZkReadLock",
     "ZkWriteLock",
+    "ZooKeeper",
     "has_read_lock",
     "has_write_lock",
 ]

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, T
 from .. import _zooky
 from ..client import Client
 from ..exceptions import LockLost, LockTimeout
-from ..lock import FencingToken
+from ..held import Held, ending
 
 __all__ = [
     "IMMEDIATE",
@@ -44,7 +44,7 @@ Revoke = Union[bool, _Immediate]
 _Base = TypeVar("_Base", bound="_LockBase")
 
 
-class _LockBase:
+class _LockBase(Held):
     """What the three locks have in common. One object is for one thread at a time."""
 
     _node_name = "-lock-"
@@ -56,10 +56,10 @@ class _LockBase:
         :param lock_name: the lock is the znode ``<lock_root>/<lock_name>``; it may be nested.
         :param lock_root: where the locks are.
         """
+        super().__init__(_join(lock_root, lock_name))
         self.connection = connection
         self.lock_root = lock_root
-        self.lock_path = _join(lock_root, lock_name)
-        self._guard: Optional[_zooky.Guard] = None
+        self.lock_path = self.path
         self._arguments: Dict[str, Any] = {}
 
     def _acquire_lock(self, node_name: str, timeout: Optional[float] = None, revoke: Revoke = False) -> bool:
@@ -67,10 +67,9 @@ class _LockBase:
 
         For the other parameters and the result see :meth:`ZkLock.acquire`.
         """
-        if self._guard is not None:
-            if self._guard.state in ("held", "suspect"):
-                return True
-            self.release()
+        if self.is_acquired:
+            return True
+        self.release()
         mode = "read" if "read" in node_name else "write" if "write" in node_name else "exclusive"
         how = "immediately" if revoke is IMMEDIATE else "ask" if revoke else None
         if timeout == 0 and how is not None:
@@ -83,11 +82,9 @@ class _LockBase:
 
     def release(self) -> bool:
         """Releases the lock. True if it was released, False if it was not held any more, or not yet."""
-        guard, self._guard = self._guard, None
-        if guard is None:
-            return False
+        guard = self._give_up()
         try:
-            return guard.release()
+            return guard is not None and guard.release()
         except LockLost:
             return False
 
@@ -95,7 +92,7 @@ class _LockBase:
     def revoked(self) -> bool:
         """Whether somebody asked for the held lock, or it was taken away or lost. It belongs to one acquisition."""
         guard = self._guard
-        return guard is not None and (guard.revoked or guard.state == "lost")
+        return guard is not None and (guard.revoked or self.lost)
 
     def has_lock(self) -> bool:
         """Asks the server whether this object has the lock."""
@@ -120,17 +117,6 @@ class _LockBase:
         """Whether a server is answering."""
         return self.connection.connected
 
-    @property
-    def fencing_token(self) -> FencingToken:
-        """New: the token of this grant; see :class:`zooky.FencingToken`.
-
-        :raises RuntimeError: the lock is not held.
-        """
-        guard = self._guard
-        if guard is None:
-            raise RuntimeError(f"{self.lock_path} is not held by this object: acquire it first")
-        return FencingToken(guard.token, guard.token_text)
-
     def _native(self, mode: str, revoke: Optional[str]) -> _zooky.Lock:
         return self.connection._running().lock(self.lock_path, mode, zktools=True, revoke=revoke)
 
@@ -151,19 +137,11 @@ class _LockBase:
         exception: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        guard, self._guard = self._guard, None
+        guard = self._give_up()
         # None: the body released it itself.
         if guard is not None:
-            try:
+            with ending(exception):
                 guard.release()
-            except LockLost:
-                # What the body raised says more.
-                if exception is None:
-                    raise
-
-    def __repr__(self) -> str:
-        guard = self._guard
-        return f"<{type(self).__name__} {self.lock_path} {guard.state if guard else 'not held'}>"
 
 
 class ZkLock(_LockBase):
@@ -347,4 +325,5 @@ def _place(name: str) -> int:
 
 
 def _join(root: str, name: str) -> str:
-    return f"{root.rstrip('/')}/{name.strip('/')}"
+    """zktools' own documents write the root with a leading slash and without."""
+    return f"/{root.strip('/')}/{name.strip('/')}".replace("//", "/")

@@ -10,21 +10,20 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use zooky_server::log::LogError;
 use zooky_server::{Config, Server, StartError};
 
 /// The background process. Arguments: where to listen, the state directory. It says `ready ADDRESS` or `error WHY`
 /// on standard output and closes that then.
-pub(crate) fn main(args: &[OsString]) -> ExitCode {
+pub(crate) fn main(args: &[OsString]) -> u8 {
     // Nobody waits for us: not the terminal, not cron, not whoever reads a pipe that we have inherited.
     proc::close_inherited();
     let _ = setsid();
     let _ = rustix::thread::set_name(c"zooky-server");
-    let [listen, dir] = args else { return ExitCode::from(exit::USAGE) };
+    let [listen, dir] = args else { return exit::USAGE };
     let Some(listen) = listen.to_str().and_then(|listen| listen.parse().ok()) else {
-        return ExitCode::from(exit::USAGE);
+        return exit::USAGE;
     };
     let dir = StateDir::at(PathBuf::from(dir));
     let served = start(Config::new(listen, dir.data())).and_then(|(server, stop)| {
@@ -37,7 +36,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
     match served {
         Ok(()) => {
             say("stopped");
-            ExitCode::SUCCESS
+            exit::OK
         }
         Err(failure) => {
             answer(&format!("error {}\n", failure.line()));

@@ -43,11 +43,10 @@ impl Keeper {
     /// When the system refuses, or it does not come up in ten seconds.
     pub(crate) async fn start(group: Pid, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
         let failed = |error: std::io::Error| Failure::os("cannot start the watchdog", error);
-        let mut command = hidden::command(hidden::WATCHDOG);
+        let mut command = hidden::bare_command(hidden::WATCHDOG);
         command.arg(group.as_raw_nonzero().to_string());
         command.arg(timeout.as_nanos().to_string()).arg(deadline_ns.to_string());
-        // Nothing of the environment concerns it.
-        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(failed)?;
         let (Some(words), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));

@@ -6,25 +6,25 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 /// Arguments: the process that holds the gate, its descriptor there, the command. The gate is opened through
 /// /proc and not inherited, so that the command does not inherit it either.
-pub(crate) fn main(args: &[OsString]) -> ExitCode {
-    let [holder, gate, program, rest @ ..] = args else { return ExitCode::from(exit::USAGE) };
+pub(crate) fn main(args: &[OsString]) -> u8 {
+    let [holder, gate, program, rest @ ..] = args else { return exit::USAGE };
     if !pass(holder, gate) {
-        return ExitCode::from(exit::LOST);
+        return exit::LOST;
     }
     let error = Command::new(program).args(rest).exec();
     let name = program.display();
     match error.kind() {
         ErrorKind::NotFound => {
             say(format_args!("{name}: command not found"));
-            ExitCode::from(exit::NOT_FOUND)
+            exit::NOT_FOUND
         }
         _ => {
             say(format_args!("{name}: cannot be run: {error}"));
-            ExitCode::from(exit::NOT_EXECUTABLE)
+            exit::NOT_EXECUTABLE
         }
     }
 }

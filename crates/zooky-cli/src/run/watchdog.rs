@@ -16,7 +16,6 @@ use rustix::time::{
 };
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::process::ExitCode;
 use std::time::Duration;
 
 /// KILL comes this long before the deadline: time for the kernel to take a big process apart.
@@ -99,7 +98,7 @@ impl Plan {
 }
 
 /// Arguments: the group, the session timeout and the first deadline, both in nanoseconds.
-pub(crate) fn main(args: &[OsString]) -> ExitCode {
+pub(crate) fn main(args: &[OsString]) -> u8 {
     // First of all: signals to the job or from the terminal, and the ends of other people's pipes.
     let mut deaf = SigSet::all();
     deaf.remove(NixSignal::SIGKILL);
@@ -109,17 +108,17 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
     let _ = rustix::thread::set_name(c"zooky-watchdog");
     let _ = std::env::set_current_dir("/");
     let numbers: Vec<u64> = args.iter().filter_map(|arg| arg.to_str()?.parse().ok()).collect();
-    let [group, timeout_ns, deadline_ns] = numbers[..] else { return ExitCode::from(exit::USAGE) };
+    let [group, timeout_ns, deadline_ns] = numbers[..] else { return exit::USAGE };
     let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) else {
-        return ExitCode::from(exit::USAGE);
+        return exit::USAGE;
     };
     let watch = Watch { group, plan: Plan::new(timeout_ns, deadline_ns), line: Vec::new(), orphaned: false };
     match watch.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::OK,
         Err(_) => {
             // A watchdog that cannot watch must not let the command run on.
             let _ = kill_process_group(group, Signal::KILL);
-            ExitCode::from(exit::OS)
+            exit::OS
         }
     }
 }

@@ -1,17 +1,28 @@
 //! `zooky list`: all locks and whether they are held.
 
-use crate::cli::ListArgs;
 use crate::config::{Config, LOCKS, ZKTOOLS};
 use crate::exit::{self, Failure};
 use crate::table::Table;
 use crate::{json, locks, time};
 use zooky::inspect::{Contender, LockSummary, list};
 
+/// List the locks and whether they are held
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// The width of the first column in zktools' table.
 const ZKTOOLS_WIDTH: usize = 35;
 
 /// Runs the verb.
-pub(crate) async fn main(config: &Config, args: &ListArgs) -> Result<u8, Failure> {
+pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
+    crate::block_on(list_locks(config, args))
+}
+
+async fn list_locks(config: &Config, args: &Args) -> Result<u8, Failure> {
     let client = locks::connect(config).await?;
     let found = collect(config, &client).await;
     locks::close(client).await;

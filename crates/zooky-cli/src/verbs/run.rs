@@ -1,6 +1,6 @@
 //! `zooky run`: take the lock, run the command, give the lock back; and never let the command outlive the lock.
 
-use crate::cli::RunArgs;
+use crate::cli;
 use crate::config::Config;
 use crate::exit::{self, Failure, say};
 use crate::locks::{self, failure};
@@ -15,11 +15,52 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use zooky::{Client, Error, Guard, GuardState, Owner, RwLock};
 
+/// Run a command while holding a lock: flock(1) for more than one machine
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_CODES)]
+pub(crate) struct Args {
+    /// Share the lock with others that share it (a read lock)
+    #[arg(short, long, conflicts_with = "exclusive")]
+    shared: bool,
+    /// Share the lock with nobody (a write lock); the default
+    #[arg(short = 'x', short_alias = 'e', long)]
+    exclusive: bool,
+    /// Fail at once if the lock is not free
+    #[arg(short, long, visible_alias = "nb")]
+    nonblock: bool,
+    /// Fail if the lock is not free within this many seconds; fractions are allowed, 0 is --nonblock
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", value_parser = cli::seconds)]
+    wait: Option<Duration>,
+    /// The exit code for failing by --nonblock or --wait
+    #[arg(short = 'E', long, value_name = "CODE", default_value_t = crate::exit::NO)]
+    conflict_exit_code: u8,
+    /// The lock: NAME is /locks/NAME, a path is itself
+    name: String,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+const RUN_CODES: &str = "\
+The command finds ZOOKY_LOCK (the lock's path) and ZOOKY_FENCING_TOKEN in its environment and runs in a process \
+group of its own; the lock is held until every process of that group has ended.
+
+If the servers fall silent, the group gets TERM a third of the session timeout before the lock could be lost, \
+and KILL 200 ms before, even when zooky itself was stopped or killed.
+
+Exit codes: the command's own, or 128 + the signal that killed it (or zooky while it waited); 1 (or -E's) if the \
+lock was not free in time; 64 usage; 65 bad lock name; 69 no server; 70 the lock was lost or about to be, and the \
+command was stopped or never started; 126 and 127 if the command cannot be run or found.";
+
 /// Leftovers of the command that live longer than this are worth a line.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
 /// Runs the verb; the exit code is the command's wherever there is one.
-pub(crate) async fn main(config: &Config, args: RunArgs) -> Result<u8, Failure> {
+pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
+    crate::block_on(run(config, args))
+}
+
+async fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     let mut signals = Signals::install()?;
     let path = config.lock_path(&args.name);
     // Before a server is started for it.
@@ -28,17 +69,12 @@ pub(crate) async fn main(config: &Config, args: RunArgs) -> Result<u8, Failure> 
         client = locks::connect(config) => client?,
         signal = signals.end() => return Ok(killed_by(signal)),
     };
-    let result = under_lock(&client, &path, &args, &mut signals).await;
+    let result = under_lock(&client, &path, args, &mut signals).await;
     locks::close(client).await;
     result
 }
 
-async fn under_lock(
-    client: &Client,
-    path: &str,
-    args: &RunArgs,
-    signals: &mut Signals,
-) -> Result<u8, Failure> {
+async fn under_lock(client: &Client, path: &str, args: &Args, signals: &mut Signals) -> Result<u8, Failure> {
     let guard = tokio::select! {
         guard = acquire(client, path, args) => guard?,
         // Dropping the wait takes our contender out of the queue.
@@ -55,7 +91,7 @@ async fn under_lock(
 }
 
 /// None if it is held by another, and the user does not want to wait longer for it.
-async fn acquire(client: &Client, path: &str, args: &RunArgs) -> Result<Option<Guard>, Failure> {
+async fn acquire(client: &Client, path: &str, args: &Args) -> Result<Option<Guard>, Failure> {
     let (tell, changes) = watch::channel(0_u64);
     let lock = RwLock::new(client, path).map_err(|error| failure(&error))?;
     let lock =
@@ -110,7 +146,7 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    async fn run(&self, args: &RunArgs, signals: &mut Signals) -> Result<u8, Failure> {
+    async fn run(&self, args: &Args, signals: &mut Signals) -> Result<u8, Failure> {
         if !self.settle().await {
             say(format_args!("the lock {} was lost before the command was started", self.path));
             return Ok(exit::LOST);
@@ -231,6 +267,25 @@ impl Leftovers {
                 "the command has ended but left processes in its group {group}; they keep {path} held"
             ));
             self.told = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Cli;
+    use crate::verbs::Verb;
+    use clap::Parser;
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        for line in
+            [&["zooky", "run", "-n", "x", "--", "ls", "-s"][..], &["zooky", "run", "-n", "x", "ls", "-s"]]
+        {
+            let cli = Cli::try_parse_from(line).unwrap();
+            let Verb::Run(args) = cli.verb else { panic!("{line:?}") };
+            assert_eq!(args.command, ["ls", "-s"]);
+            assert!(args.nonblock && !args.shared);
         }
     }
 }

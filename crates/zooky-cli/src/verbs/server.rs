@@ -1,24 +1,48 @@
 //! `zooky server`: a server in the foreground, and the care of the one in the background.
 
-use crate::cli::{ServerAction, ServerArgs};
 use crate::config::Config;
 use crate::embedded::{self, serve, state::StateDir};
 use crate::exit::{self, Failure, say};
-use crate::settings::Resolved;
+use crate::settings::{Resolved, Settings};
 use crate::time;
 use std::io::Write;
 
+const SERVER_SETTINGS: &str = "\
+A flag counts more than the environment, that more than the file of --config, that more than the default. Times are \
+in milliseconds, or with `s` behind them; bytes may have `k`, `m` or `g`. TERM, INT or HUP ends the server, with 0.";
+
+/// Run a ZooKeeper server, or look after the one in the background
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = SERVER_SETTINGS)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What to do with the server in the background.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Stop the server that zooky started in the background
+    Stop,
+    /// Tell whether it runs, and where
+    Status,
+    /// Forget that another ZooKeeper once answered at localhost, so that zooky may start its own there
+    Forget,
+}
+
 /// Runs the verb. In the foreground it ends with TERM, INT or HUP, cleanly, with 0.
-pub(crate) fn main(_config: &Config, args: &ServerArgs) -> Result<u8, Failure> {
+pub(crate) fn main(_config: &Config, args: &Args) -> Result<u8, Failure> {
     match args.action {
         None => foreground(args),
-        Some(ServerAction::Stop) => stop(),
-        Some(ServerAction::Status) => status(),
-        Some(ServerAction::Forget) => forget(),
+        Some(Action::Stop) => stop(),
+        Some(Action::Status) => status(),
+        Some(Action::Forget) => forget(),
     }
 }
 
-fn foreground(args: &ServerArgs) -> Result<u8, Failure> {
+fn foreground(args: &Args) -> Result<u8, Failure> {
     let Resolved { config, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
     for warning in warnings {
         say(warning);

@@ -1,6 +1,5 @@
 //! `zooky show NAME`: who holds one lock, who waits for it, since when.
 
-use crate::cli::ShowArgs;
 use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::table::Table;
@@ -8,11 +7,25 @@ use crate::{json, locks, time};
 use zooky::inspect::{Contender, show};
 use zooky::{Client, Error, RwLock};
 
+/// Show who holds one lock and who waits for it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// The lock: NAME is /locks/NAME, a path is itself
+    name: String,
+}
+
 /// The widths of the first columns in zktools' table.
 const ZKTOOLS_WIDTHS: [usize; 3] = [17, 10, 0];
 
 /// Runs the verb.
-pub(crate) async fn main(config: &Config, args: &ShowArgs) -> Result<u8, Failure> {
+pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
+    crate::block_on(show_lock(config, args))
+}
+
+async fn show_lock(config: &Config, args: &Args) -> Result<u8, Failure> {
     let path = config.lock_path(&args.name);
     let client = locks::connect(config).await?;
     let view = look(&client, &path).await;

@@ -30,33 +30,49 @@ impl Hashing {
 pub(super) type Map<K, V> = hashbrown::HashMap<K, V, RandomState>;
 
 /// A set of numbers, found by hash. Half of each number's hash is kept beside it: so a search seldom looks at a wrong
-/// thing, and the table grows without looking at any, which for a million of them would be a pause.
-#[derive(Debug, Default)]
-pub(super) struct IdTable(HashTable<(u32, u32)>);
+/// thing, and the table grows without looking at any. It is many small tables, which grow one after another: to move
+/// hundreds of thousands of numbers at once would be a pause of milliseconds for everyone.
+#[derive(Debug)]
+pub(super) struct IdTable([HashTable<(u32, u32)>; SHARDS]);
+
+/// How many small tables there are.
+const SHARDS: usize = 64;
+
+impl Default for IdTable {
+    fn default() -> IdTable {
+        IdTable([const { HashTable::new() }; SHARDS])
+    }
+}
 
 impl IdTable {
     /// The number under `hash` for which `is_it` holds.
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let half = half(hash);
-        self.0.find(whole(half), |&(h, id)| h == half && is_it(id)).map(|&(_, id)| id)
+        self.0[shard(half)].find(whole(half), |&(h, id)| h == half && is_it(id)).map(|&(_, id)| id)
     }
 
     /// Adds a number that is not in yet.
     pub(super) fn insert(&mut self, hash: u64, id: u32) {
         let half = half(hash);
-        self.0.insert_unique(whole(half), (half, id), |&(h, _)| whole(h));
+        self.0[shard(half)].insert_unique(whole(half), (half, id), |&(h, _)| whole(h));
     }
 
     /// Takes a number out.
     pub(super) fn remove(&mut self, hash: u64, id: u32) {
-        if let Ok(found) = self.0.find_entry(whole(half(hash)), |&(_, other)| other == id) {
+        let half = half(hash);
+        if let Ok(found) = self.0[shard(half)].find_entry(whole(half), |&(_, other)| other == id) {
             found.remove();
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(HashTable::len).sum()
     }
+}
+
+/// The table of a half.
+fn shard(half: u32) -> usize {
+    half as usize % SHARDS
 }
 
 /// The half that is kept.

@@ -22,16 +22,25 @@ pub(super) enum Mode {
 struct Watched {
     path: Box<str>,
     /// Sorted by connection, at most one watch each.
-    watchers: Vec<(ConnId, Mode)>,
+    watchers: Vec<Watcher>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    conn: ConnId,
+    mode: Mode,
+    /// Where in the list of the connection's places this one stands.
+    at: u32,
 }
 
 /// What a watch counts besides its path, in bytes: about what its places in the tables take.
 const WATCH_BYTES: u64 = 128;
 
-/// The watches of one connection: their places, and what they count.
-#[derive(Debug)]
+/// The watches of one connection: their places, in no order, and what they count. A list, because a table of a hundred
+/// thousand would grow in leaps that everyone waits for.
+#[derive(Debug, Default)]
 struct Owned {
-    places: Map<u32, ()>,
+    places: Vec<u32>,
     bytes: u64,
 }
 
@@ -45,7 +54,7 @@ pub(super) struct Watches {
     index: IdTable,
     by_conn: Map<ConnId, Owned>,
     /// Places of connections that are gone; their watchers are still to be taken out, and are told nothing.
-    graves: Vec<(ConnId, hashbrown::hash_map::IntoKeys<u32, ()>)>,
+    graves: Vec<(ConnId, Vec<u32>)>,
     recursive: usize,
     count: usize,
     bytes: u64,
@@ -78,11 +87,11 @@ impl Watches {
 
     /// The paths, and who watches each.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
-        let alive = |place: &Watched| place.watchers.iter().any(|w| self.by_conn.contains_key(&w.0));
+        let alive = |place: &Watched| place.watchers.iter().any(|w| self.by_conn.contains_key(&w.conn));
         let used = self.places.iter().filter(move |place| alive(place));
         used.map(|place| {
-            let alive = place.watchers.iter().filter(|w| self.by_conn.contains_key(&w.0));
-            (&*place.path, alive.map(|w| w.0))
+            let alive = place.watchers.iter().filter(|w| self.by_conn.contains_key(&w.conn));
+            (&*place.path, alive.map(|w| w.conn))
         })
     }
 
@@ -110,20 +119,19 @@ impl Watches {
     pub(super) fn add(&mut self, path: &str, conn: ConnId, mode: Mode) {
         let place = self.find(path).unwrap_or_else(|| self.place(path));
         let watchers = &mut self.places[place as usize].watchers;
-        match watchers.binary_search_by_key(&conn, |w| w.0) {
+        match watchers.binary_search_by_key(&conn, |w| w.conn) {
             Ok(at) => {
-                let old = std::mem::replace(&mut watchers[at].1, mode);
+                let old = std::mem::replace(&mut watchers[at].mode, mode);
                 self.recursive -= usize::from(old == Mode::Recursive);
             }
-            Err(at) => {
-                watchers.insert(at, (conn, mode));
+            Err(before) => {
+                let owned = self.by_conn.entry(conn).or_default();
+                let at = owned.places.len() as u32;
+                watchers.insert(before, Watcher { conn, mode, at });
+                owned.places.push(place);
+                owned.bytes += Self::cost(path);
                 self.count += 1;
                 self.bytes += Self::cost(path);
-                let hashing = &self.hashing;
-                let owned = || Owned { places: hashing.map(), bytes: 0 };
-                let owned = self.by_conn.entry(conn).or_insert_with(owned);
-                owned.places.insert(place, ());
-                owned.bytes += Self::cost(path);
             }
         }
         self.recursive += usize::from(mode == Mode::Recursive);
@@ -132,13 +140,19 @@ impl Watches {
     /// Removes a connection's watch on a path; says whether there was one.
     pub(super) fn remove(&mut self, path: &str, conn: ConnId) -> bool {
         let Some(place) = self.find(path) else { return false };
-        if !self.disown(place, conn) {
+        let watched = &mut self.places[place as usize];
+        let Ok(found) = watched.watchers.binary_search_by_key(&conn, |w| w.conn) else { return false };
+        if !self.by_conn.contains_key(&conn) {
             return false;
         }
+        let watcher = watched.watchers.remove(found);
+        let cost = Self::cost(&watched.path);
+        self.disown(&watcher, cost);
         if self.len_of(conn) == 0 {
             self.by_conn.remove(&conn);
         }
-        self.drop_watcher(place, conn);
+        self.recursive -= usize::from(watcher.mode == Mode::Recursive);
+        self.free_if_empty(place);
         true
     }
 
@@ -147,7 +161,7 @@ impl Watches {
         let Some(owned) = self.by_conn.remove(&conn) else { return };
         self.count -= owned.places.len();
         self.bytes -= owned.bytes;
-        self.graves.push((conn, owned.places.into_keys()));
+        self.graves.push((conn, owned.places));
     }
 
     /// Whether [`Watches::bury`] has something to do.
@@ -160,7 +174,7 @@ impl Watches {
         for _ in 0..at_most {
             let Some((conn, places)) = self.graves.last_mut() else { return };
             let conn = *conn;
-            match places.next() {
+            match places.pop() {
                 Some(place) => self.drop_watcher(place, conn),
                 None => _ = self.graves.pop(),
             }
@@ -170,7 +184,7 @@ impl Watches {
     /// Whether a connection has a watch on just this path.
     pub(super) fn has(&self, path: &str, conn: ConnId) -> bool {
         let watchers = self.find(path).map(|place| &self.places[place as usize].watchers);
-        watchers.is_some_and(|watchers| watchers.binary_search_by_key(&conn, |w| w.0).is_ok())
+        watchers.is_some_and(|watchers| watchers.binary_search_by_key(&conn, |w| w.conn).is_ok())
     }
 
     /// Who is to be told of an event at `path`, sorted; their one-shot watches are gone then.
@@ -187,7 +201,7 @@ impl Watches {
             for above in ancestors(path) {
                 let Some(place) = self.find(above) else { continue };
                 let watchers = &self.places[place as usize].watchers;
-                told.extend(watchers.iter().filter(|w| w.1 == Mode::Recursive).map(|w| w.0));
+                told.extend(watchers.iter().filter(|w| w.mode == Mode::Recursive).map(|w| w.conn));
             }
             told.sort_unstable();
             told.dedup();
@@ -195,25 +209,25 @@ impl Watches {
     }
 
     fn fire_at(&mut self, place: u32, of_children: bool, told: &mut Vec<ConnId>) {
-        let Self { places, by_conn, count, bytes, .. } = self;
-        let watched = &mut places[place as usize];
+        let watched = &mut self.places[place as usize];
         let cost = Self::cost(&watched.path);
-        watched.watchers.retain(|&(conn, mode)| {
+        let mut watchers = std::mem::take(&mut watched.watchers);
+        watchers.retain(|watcher| {
             // One without an owner is only not buried yet.
-            let Some(owned) = by_conn.get_mut(&conn) else { return true };
-            if !(of_children && mode == Mode::Recursive) {
-                told.push(conn);
-            }
-            if mode != Mode::OneShot {
+            if !self.by_conn.contains_key(&watcher.conn) {
                 return true;
             }
-            // A connection with a watch now and then keeps its little map.
-            owned.places.remove(&place);
-            owned.bytes -= cost;
-            *bytes -= cost;
-            *count -= 1;
+            if !(of_children && watcher.mode == Mode::Recursive) {
+                told.push(watcher.conn);
+            }
+            if watcher.mode != Mode::OneShot {
+                return true;
+            }
+            // A connection with a watch now and then keeps its little list.
+            self.disown(watcher, cost);
             false
         });
+        self.places[place as usize].watchers = watchers;
         self.free_if_empty(place);
     }
 
@@ -237,24 +251,27 @@ impl Watches {
         place
     }
 
-    /// A connection's watch at a place counts no more; whether it had one.
-    fn disown(&mut self, place: u32, conn: ConnId) -> bool {
-        let Some(owned) = self.by_conn.get_mut(&conn) else { return false };
-        if owned.places.remove(&place).is_none() {
-            return false;
-        }
-        let cost = Self::cost(&self.places[place as usize].path);
+    /// A watcher that has just been taken from its place is its connection's no more, and does not count.
+    fn disown(&mut self, watcher: &Watcher, cost: u64) {
+        let Some(owned) = self.by_conn.get_mut(&watcher.conn) else { return };
+        owned.places.swap_remove(watcher.at as usize);
         owned.bytes -= cost;
         self.bytes -= cost;
         self.count -= 1;
-        true
+        // The last of the list stands where this one stood.
+        if let Some(&moved) = owned.places.get(watcher.at as usize) {
+            let watchers = &mut self.places[moved as usize].watchers;
+            if let Ok(found) = watchers.binary_search_by_key(&watcher.conn, |w| w.conn) {
+                watchers[found].at = watcher.at;
+            }
+        }
     }
 
     fn drop_watcher(&mut self, place: u32, conn: ConnId) {
         let watchers = &mut self.places[place as usize].watchers;
-        if let Ok(at) = watchers.binary_search_by_key(&conn, |w| w.0) {
-            let (_, mode) = watchers.remove(at);
-            self.recursive -= usize::from(mode == Mode::Recursive);
+        if let Ok(at) = watchers.binary_search_by_key(&conn, |w| w.conn) {
+            let watcher = watchers.remove(at);
+            self.recursive -= usize::from(watcher.mode == Mode::Recursive);
         }
         self.free_if_empty(place);
     }
@@ -277,6 +294,8 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const A: ConnId = ConnId(1);
@@ -336,6 +355,46 @@ mod tests {
         assert!(!w.has_graves());
         assert_eq!((w.len(), w.bytes(), w.index.len(), w.recursive), (0, 0, 0, 0));
         assert_eq!(w.free.len(), w.places.len());
+    }
+
+    /// A connection's list of places is unordered, and each of its watches knows where in it it stands.
+    #[test]
+    fn whatever_is_set_removed_and_fired_the_lists_agree() {
+        let (mut w, mut model) = (Watches::new(&Hashing::new(1)), BTreeSet::new());
+        let mut state = 1_u64;
+        let mut below = |n: u64| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) % n
+        };
+        for _ in 0..20_000 {
+            let (path, conn) = (format!("/{}", below(12)), ConnId(below(5)));
+            match below(16) {
+                0..=8 => {
+                    w.add(&path, conn, Mode::OneShot);
+                    model.insert((path, conn));
+                }
+                9..=12 => assert_eq!(w.remove(&path, conn), model.remove(&(path, conn))),
+                13 | 14 => {
+                    let told = fire(&mut w, &path, below(2) == 0);
+                    let due = model.iter().filter(|of| of.0 == path).map(|of| of.1.0);
+                    assert_eq!(told, due.collect::<Vec<_>>());
+                    model.retain(|of| of.0 != path);
+                }
+                _ => {
+                    w.remove_conn(conn);
+                    w.bury(100);
+                    model.retain(|of| of.1 != conn);
+                }
+            }
+            assert_eq!(w.len(), model.len());
+            for conn in (0..5).map(ConnId) {
+                let due: BTreeSet<_> = model.iter().filter(|of| of.1 == conn).map(|of| &*of.0).collect();
+                let owned = w.by_conn.get(&conn).map_or(&[][..], |owned| &owned.places);
+                let paths: BTreeSet<_> = owned.iter().map(|&place| &*w.places[place as usize].path).collect();
+                assert_eq!((paths, owned.len()), (due.clone(), due.len()));
+                assert_eq!(w.bytes_of(conn), due.iter().map(|path| Watches::cost(path)).sum());
+            }
+        }
     }
 
     #[test]

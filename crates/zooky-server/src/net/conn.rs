@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use rustls::ServerConnection;
 use zooky_wire::{FrameError, take_frame};
 
-use super::{Traffic, metrics};
+use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
 
 /// What reading once brought.
@@ -42,8 +42,12 @@ pub(crate) struct Conn {
     pub(crate) trade: Trade,
     /// When it was opened, in milliseconds since 1970.
     pub(crate) opened_ms: i64,
+    /// When it was opened, in `mono_ms`.
+    pub(crate) since_ms: u64,
     /// What it asked, and how long that took.
     pub(crate) traffic: Traffic,
+    /// How much of the loop's time it had of late.
+    pub(crate) effort: Effort,
     socket: TcpStream,
     /// The TLS around it, if there is one.
     tls: Option<Box<ServerConnection>>,
@@ -86,7 +90,9 @@ impl Conn {
             peer,
             trade: Trade::Client,
             opened_ms: 0,
+            since_ms: 0,
             traffic: Traffic::default(),
+            effort: Effort::default(),
             socket,
             tls: None,
             certified: false,
@@ -278,8 +284,9 @@ impl Conn {
         self.unread_bytes() > limits.unread_soft_bytes || self.held_count >= limits.outstanding
     }
 
-    /// Ends the connection in good order: what was sent still arrives.
-    pub(crate) fn shut_down(&mut self, scratch: &mut [u8]) {
+    /// Ends the connection in good order: what was sent still arrives, unless more waits to be read than `reads` times
+    /// `scratch`.
+    pub(crate) fn shut_down(&mut self, scratch: &mut [u8], reads: usize) {
         if let Some(tls) = &mut self.tls {
             // An alert that says why, perhaps; and that this is the end.
             tls.send_close_notify();
@@ -289,7 +296,7 @@ impl Conn {
         // All three may fail because the other side is gone: then there is nothing to be done.
         let _ = self.socket.shutdown(Shutdown::Write);
         // Not for ever: the other side may send faster than this reads.
-        for _ in 0..16 {
+        for _ in 0..reads {
             if !matches!(self.socket.read(scratch), Ok(n) if n == scratch.len()) {
                 return;
             }

@@ -4,6 +4,7 @@
 
 mod conn;
 mod conns;
+mod effort;
 pub(crate) mod four_letter;
 mod listener;
 pub(crate) mod metrics;
@@ -14,6 +15,7 @@ mod traffic;
 
 pub(crate) use conn::{Conn, Fill, Trade};
 pub(crate) use conns::Conns;
+pub(crate) use effort::Effort;
 pub(crate) use listener::{Accepted, Listener, bind, local_addr};
 pub(crate) use numbers::Numbers;
 pub(crate) use tls::Tls;

@@ -12,6 +12,8 @@ const FIRST_DOOR: usize = 1;
 pub(super) const DOORS: usize = 3;
 /// How many connections are accepted at one door in one turn.
 const ACCEPTS: usize = 32;
+/// The same while there are clients who ask little, and are not to wait for all of them.
+const ACCEPTS_BESIDE: usize = 2;
 /// How long to wait when there is no room for another connection.
 const ACCEPT_AGAIN_MS: u64 = 100;
 
@@ -84,7 +86,7 @@ impl Run {
         if self.doors.doors[at].accept_at.is_none_or(|time| time > now_ms) {
             return;
         }
-        for _ in 0..ACCEPTS {
+        for _ in 0..if self.is_beside() { ACCEPTS_BESIDE } else { ACCEPTS } {
             let door = &mut self.doors.doors[at];
             let trade = door.trade;
             match door.listener.accept() {

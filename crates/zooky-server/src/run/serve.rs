@@ -16,6 +16,9 @@ const SHARE: Duration = Duration::from_micros(200);
 /// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
 const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
+/// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
+const READS_AT_END: usize = 2;
+
 /// What to do next with a connection.
 enum Next {
     /// A request; whether it is the connection's first.
@@ -38,6 +41,7 @@ impl Run {
         self.first_packets.push_back((self.now.mono_ms.saturating_add(limit_ms), key));
         let Some(conn) = self.conns.get(key) else { return };
         conn.opened_ms = self.now.wall_ms;
+        conn.since_ms = self.now.mono_ms;
         conn.trade = trade;
         if trade == Trade::Tls {
             match self.tls.as_ref().map(Tls::accept) {
@@ -52,20 +56,31 @@ impl Run {
             let peer = conn.peer;
             self.step(Input::Opened { conn: ConnId(key), peer });
         }
+        if self.is_beside() {
+            // It may begin with a session; nobody else is to wait for that one's sync.
+            self.syncer.note_waiting();
+        }
         // Read in this turn: after a standstill its connect request may be all that keeps a session alive.
         self.put_in_line(key);
     }
 
-    /// Serves every connection that has something new, and then those with a backlog for a little while.
+    /// Serves every connection that has something new, and then those with a backlog for a little while. The answers to the
+    /// first do not wait for the others.
     pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
+        let mut light = false;
         for _ in 0..self.ready.len() {
             if self.holds_reads()? {
                 return Ok(());
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            if self.serve_slot(slot) {
-                self.light_ms = self.now.mono_ms;
+            light |= self.serve_slot(slot);
+        }
+        if light {
+            self.light_ms = self.now.mono_ms;
+            if !self.backlog.is_empty() {
+                self.release();
+                self.flush();
             }
         }
         let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
@@ -84,7 +99,7 @@ impl Run {
     }
 
     /// Whether somebody has been served of late who asks little.
-    fn is_beside(&self) -> bool {
+    pub(super) fn is_beside(&self) -> bool {
         self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
@@ -99,14 +114,20 @@ impl Run {
         Ok(self.reads_held)
     }
 
-    /// Serves a connection. Whether it asked something, and all of it has been served.
+    /// Serves a connection. Whether it is one of those who ask little: it asked something, all of it has been served, and
+    /// it has not come just now.
     fn serve_slot(&mut self, slot: usize) -> bool {
         let Some(conn) = self.conns.at(slot) else { return false };
         conn.in_ready = false;
-        let (key, before) = (conn.key, self.received);
+        let (key, before, begin) = (conn.key, self.received, Instant::now());
         self.serve_conn(key);
         self.conns.measure(key);
-        self.received > before && self.conns.get(key).is_some_and(|conn| !conn.in_ready && !conn.paused)
+        if let Some(conn) = self.conns.get(key) {
+            conn.effort.add(begin.elapsed(), self.now.mono_ms);
+        }
+        let settled_ms = self.now.mono_ms.saturating_sub(BESIDE_MS);
+        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
+        self.received > before && self.conns.get(key).is_some_and(is_light)
     }
 
     /// Reads once and serves the frames that are there, for its share of the time.
@@ -234,7 +255,7 @@ impl Run {
     pub(super) fn drop_conn(&mut self, key: u64) {
         self.forget(key);
         if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
-            conn.shut_down(&mut self.scratch);
+            conn.shut_down(&mut self.scratch, READS_AT_END);
             self.doors.look_again();
         }
     }

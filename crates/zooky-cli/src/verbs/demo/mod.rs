@@ -6,7 +6,6 @@ pub(crate) mod ledger;
 mod screen;
 pub(crate) mod worker;
 
-use crate::cli::DemoArgs;
 use crate::config::{Config, Servers};
 use crate::exit::{self, Failure, say};
 use crate::{hidden, locks};
@@ -18,6 +17,20 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::mpsc;
 use tokio::time::interval;
+
+/// Watch three processes contend for one lock
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How far each worker counts while it holds the lock
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// How many processes contend
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    workers: u32,
+    /// The pause after each number, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    delay_ms: u64,
+}
 
 /// The lock that they contend for.
 pub(crate) const PATH: &str = "/locks/demo";
@@ -67,7 +80,11 @@ impl Event {
 }
 
 /// Runs the verb: 0 if every worker had its turn and none overlapped.
-pub(crate) async fn main(config: &Config, args: &DemoArgs) -> Result<u8, Failure> {
+pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
+    crate::block_on(demo(config, args))
+}
+
+async fn demo(config: &Config, args: &Args) -> Result<u8, Failure> {
     // The first connection starts the embedded server if there is none; the workers find it then.
     locks::close(locks::connect(config).await?).await;
     let (Servers::Named(servers) | Servers::Default(servers)) = &config.servers;
@@ -79,12 +96,7 @@ pub(crate) async fn main(config: &Config, args: &DemoArgs) -> Result<u8, Failure
     screen.summary(&report?, args)
 }
 
-async fn contend(
-    config: &Config,
-    args: &DemoArgs,
-    servers: &str,
-    ledger: &Ledger,
-) -> Result<Screen, Failure> {
+async fn contend(config: &Config, args: &Args, servers: &str, ledger: &Ledger) -> Result<Screen, Failure> {
     let (tell, mut events) = mpsc::unbounded_channel();
     let mut pids = Vec::new();
     for index in 0..args.workers as usize {
@@ -137,7 +149,7 @@ async fn listen(
 
 impl Screen {
     /// The end: who held the lock when, with which token, and what the shared file says about it.
-    fn summary(&self, report: &ledger::Report, args: &DemoArgs) -> Result<u8, Failure> {
+    fn summary(&self, report: &ledger::Report, args: &Args) -> Result<u8, Failure> {
         self.print_summary(report)?;
         let turns = args.workers as usize;
         if report.overlaps > 0 || report.refused > 0 {

@@ -8,17 +8,16 @@ use crate::locks;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 use zooky::{GuardState, RwLock};
 
 /// Arguments: servers, session timeout in ms, how far to count, the pause in ms, the shared file.
-pub(crate) fn main(args: &[OsString]) -> ExitCode {
+pub(crate) fn main(args: &[OsString]) -> u8 {
     let text: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
-    let [servers, timeout_ms, count, delay_ms, _] = text[..] else { return ExitCode::from(exit::USAGE) };
+    let [servers, timeout_ms, count, delay_ms, _] = text[..] else { return exit::USAGE };
     let (Ok(timeout_ms), Ok(count), Ok(delay_ms)) = (timeout_ms.parse(), count.parse(), delay_ms.parse())
     else {
-        return ExitCode::from(exit::USAGE);
+        return exit::USAGE;
     };
     let config = Config {
         servers: Servers::Named(servers.to_string()),
@@ -32,7 +31,7 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
         .map_err(|error| Failure::os("cannot start", error))
         .and_then(|runtime| runtime.block_on(work));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::OK,
         Err(failure) => {
             let _ = tell(&Event::Failed(failure.line()));
             failure.report()
