@@ -13,7 +13,7 @@ pub(crate) enum Limit {
 }
 
 /// A figure of one client on one server.
-pub(crate) type Side = (Workload, PeerKind, ServerKind);
+type Side = (Workload, PeerKind, ServerKind);
 
 /// A ratio, or a figure alone, and what it may be.
 pub(crate) struct Bar {

@@ -1,11 +1,11 @@
 //! zooky for Python beside kazoo: the same two programs, one with threads and one with asyncio, on both servers.
 
-use crate::bars::{Bar, Limit, Side, bar};
+use crate::bars::{Bar, Limit, bar};
 use crate::failure::Failure;
 use crate::peers::PeerKind::{self, Kazoo, KazooAsyncio, ZookyPython, ZookyPythonAsyncio};
 use crate::report::{bars, figure, names, table, whole};
 use crate::rounds::{Metric, Plan, Results, Workload};
-use crate::servers::ServerKind::{Apache, Ours};
+use crate::servers::ServerKind::{self, Apache, Ours};
 use crate::workspace;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,47 +14,29 @@ use std::time::Duration;
 /// The profile that the extension module is built with: this program's own.
 const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
-const fn rate(what: &'static str, at_least: f64, ours: Side, theirs: Side) -> Bar {
+use Workload::{Awaited, Handoff};
+
+/// Ours, and kazoo in its place.
+type Pair = (PeerKind, PeerKind);
+
+const THREADS: Pair = (ZookyPython, Kazoo);
+const ASYNCIO: Pair = (ZookyPythonAsyncio, KazooAsyncio);
+
+const fn rate(what: &'static str, at_least: f64, workload: Workload, pair: Pair, server: ServerKind) -> Bar {
+    let (ours, theirs) = ((workload, pair.0, server), (workload, pair.1, server));
     bar(what, Limit::AtLeast(at_least), Metric::PerSecond, ours, theirs)
 }
 
-use Workload::{Awaited, Handoff};
-
 /// Acquisitions per second, beside kazoo's.
 const BARS: [Bar; 8] = [
-    rate(
-        "a free lock, threads, on zooky's server",
-        3.0,
-        (Awaited, ZookyPython, Ours),
-        (Awaited, Kazoo, Ours),
-    ),
-    rate("a free lock, threads, on Apache", 1.5, (Awaited, ZookyPython, Apache), (Awaited, Kazoo, Apache)),
-    rate(
-        "a free lock, asyncio, on zooky's server",
-        3.0,
-        (Awaited, ZookyPythonAsyncio, Ours),
-        (Awaited, KazooAsyncio, Ours),
-    ),
-    rate(
-        "a free lock, asyncio, on Apache",
-        1.5,
-        (Awaited, ZookyPythonAsyncio, Apache),
-        (Awaited, KazooAsyncio, Apache),
-    ),
-    rate("handoff, threads, on zooky's server", 3.0, (Handoff, ZookyPython, Ours), (Handoff, Kazoo, Ours)),
-    rate("handoff, threads, on Apache", 1.5, (Handoff, ZookyPython, Apache), (Handoff, Kazoo, Apache)),
-    rate(
-        "handoff, asyncio, on zooky's server",
-        3.0,
-        (Handoff, ZookyPythonAsyncio, Ours),
-        (Handoff, KazooAsyncio, Ours),
-    ),
-    rate(
-        "handoff, asyncio, on Apache",
-        1.5,
-        (Handoff, ZookyPythonAsyncio, Apache),
-        (Handoff, KazooAsyncio, Apache),
-    ),
+    rate("a free lock, threads, on zooky's server", 3.0, Awaited, THREADS, Ours),
+    rate("a free lock, threads, on Apache", 1.5, Awaited, THREADS, Apache),
+    rate("a free lock, asyncio, on zooky's server", 3.0, Awaited, ASYNCIO, Ours),
+    rate("a free lock, asyncio, on Apache", 1.5, Awaited, ASYNCIO, Apache),
+    rate("handoff, threads, on zooky's server", 3.0, Handoff, THREADS, Ours),
+    rate("handoff, threads, on Apache", 1.5, Handoff, THREADS, Apache),
+    rate("handoff, asyncio, on zooky's server", 3.0, Handoff, ASYNCIO, Ours),
+    rate("handoff, asyncio, on Apache", 1.5, Handoff, ASYNCIO, Apache),
 ];
 
 /// Everything, in about four minutes.

@@ -21,12 +21,16 @@ class Kazoo:
         import kazoo
         from kazoo.client import KazooClient
 
-        self.version, self._client = kazoo.__version__, KazooClient
+        self.version, self.client = kazoo.__version__, KazooClient
 
     async def connect(self, hosts):
-        client = self._client(hosts=hosts, timeout=30.0)
+        client = self.client(hosts=hosts, timeout=30.0)
         await asyncio.to_thread(client.start, timeout=30)
         return client
+
+    async def close(self, client):
+        await asyncio.to_thread(client.stop)
+        await asyncio.to_thread(client.close)
 
     def lock(self, client, path):
         return client.Lock(path, "bench")
@@ -37,21 +41,14 @@ class Kazoo:
     async def release(self, lock):
         await asyncio.to_thread(lock.release)
 
-    async def close(self, client):
-        await asyncio.to_thread(client.stop)
-        await asyncio.to_thread(client.close)
 
+class Zooky(Kazoo):
+    """It connects as kazoo does, and its locks are awaited."""
 
-class Zooky:
     def __init__(self):
         import zooky
 
-        self.version, self._client = zooky.__version__, zooky.Client
-
-    async def connect(self, hosts):
-        client = self._client(hosts=hosts, timeout=30.0)
-        await asyncio.to_thread(client.start, timeout=30)
-        return client
+        self.version, self.client = zooky.__version__, zooky.Client
 
     def lock(self, client, path):
         return client.async_lock(path, "bench")
@@ -61,9 +58,6 @@ class Zooky:
 
     async def release(self, lock):
         await lock.release()
-
-    async def close(self, client):
-        await asyncio.to_thread(client.stop)
 
 
 def us(start):
