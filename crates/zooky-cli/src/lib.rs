@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod table;
 mod time;
+mod top;
 mod verbs;
 
 pub use hidden::Invocation;

@@ -83,7 +83,7 @@ pub use owner::Owner;
 pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
 pub use reentrant::{OwnerKey, ReentrantGuard, ReentrantLock};
-pub use revoke::{Revocation, Revoke, Standing};
+pub use revoke::{Revocation, Revoke, Standing, revoke};
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};

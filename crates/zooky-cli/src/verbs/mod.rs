@@ -6,6 +6,8 @@ mod list;
 mod run;
 mod server;
 mod show;
+mod top;
+pub(crate) mod ui;
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -35,5 +37,7 @@ verbs! {
     Demo(demo),
     List(list),
     Show(show),
+    Top(top),
+    Ui(ui),
     Server(server),
 }
