@@ -10,7 +10,7 @@ import warnings
 os.environ.setdefault("BUGGER_OFF", "true")
 # deeplake looks for its newest version, and has another API from 4 on; LangChain's store is for this one.
 warnings.filterwarnings("ignore", message="A newer version of deeplake")
-warnings.filterwarnings("ignore", message=".*DeeplakeVectorStore")
+warnings.filterwarnings("ignore", message="(?s).*DeeplakeVectorStore")
 
 import deeplake.core.vectorstore.deep_memory.deep_memory as deep_memory  # noqa: E402
 
