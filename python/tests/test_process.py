@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 
@@ -19,6 +20,9 @@ def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        # A wait that is not refused would never end here.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
         said = "nothing"
         try:
             for what in (lock.release, lambda: client.get("/"), lambda: client.Lock(path).acquire(timeout=1)):
@@ -78,6 +82,9 @@ def test_every_class_tells_of_a_fork_and_goes_on_in_the_parent(server, client, p
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        # A wait that is not refused would never end here.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
         said = []
         try:
             for name, use in uses.items():
