@@ -17,6 +17,7 @@ from zooky.zktools import ZkAsyncLock, ZkLock, ZkNode
 def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
     lock = client.Lock(path, "parent")
     lock.acquire()
+    asyncio.run(client.async_lock(path + "-parent").acquire())
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -33,9 +34,10 @@ def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client
                 except zooky.ForkError as error:
                     said = str(error)
             else:
-                # A client of its own works.
+                # A client of its own works, for asyncio, too.
                 with zooky.Client(hosts=server.hosts) as own:
                     said += f" then {own.Lock(path).contenders()}"
+                    said += f" and {asyncio.run(own.async_lock(path + '-child').acquire(timeout=30))}"
         finally:
             os.write(write, said.encode())
             os._exit(0)
@@ -43,7 +45,7 @@ def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client
     with os.fdopen(read) as pipe:
         said = pipe.read()
     os.waitpid(child, 0)
-    assert "after the fork" in said and said.endswith("then ['parent']"), said
+    assert "after the fork" in said and said.endswith("then ['parent'] and True"), said
     assert lock.is_acquired
     assert lock.contenders() == ["parent"]
     assert lock.release() is True
