@@ -114,9 +114,7 @@ impl Lock {
     fn acquire_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let (taker, _) = self.handle.get()?;
         let (taker, timeout) = (taker.clone(), timeout.map(seconds).transpose()?);
-        awaitable(py, async move {
-            Ok(Guard::new(taker.take(timeout).await.map_err(raise)?))
-        })
+        awaitable(py, async move { Ok(Guard::new(taker.take(timeout).await.map_err(raise)?)) })
     }
 
     /// Ends the wait of this handle in another thread with CancelledError, also if it is about to begin.
