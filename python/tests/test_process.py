@@ -14,7 +14,8 @@ from conftest import eventually
 from zooky.zktools import ZkAsyncLock, ZkLock, ZkNode
 
 
-def test_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+def test_pain_18_a_forked_child_is_told_and_takes_nothing_from_its_parent(server, client, path):
+    """kazoo#519 and #554: a child that uses its parent's client hangs."""
     lock = client.Lock(path, "parent")
     lock.acquire()
     asyncio.run(client.async_lock(path + "-parent").acquire())

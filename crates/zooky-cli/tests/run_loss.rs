@@ -1,5 +1,6 @@
 //! `zooky run` when the lock cannot be kept: the command's whole group is gone before the deadline, whoever was
-//! stopped or killed; and when all is quiet, nothing happens to it.
+//! stopped or killed; and when all is quiet, nothing happens to it. The tests named after pain 17 are those of the issues that
+//! it comes from (consul#2022, consul#9788, and `etcdctl lock`, which ignores the loss).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -33,7 +34,7 @@ fn gone_in_time(group: &str, silent_since: Instant) {
 }
 
 #[test]
-fn a_silent_server_ends_the_command_in_time() {
+fn pain_17_a_silent_server_ends_the_command_in_time() {
     let mut server = Server::start();
     let (mut running, group) = hold(&server, STUBBORN);
     // Whatever was acknowledged was sent before this moment.
@@ -59,7 +60,7 @@ fn a_polite_command_has_time_to_clean_up() {
 }
 
 #[test]
-fn a_stopped_run_does_not_keep_the_command_alive() {
+fn pain_17_a_stopped_run_does_not_keep_the_command_alive() {
     let server = Server::start();
     let (mut running, group) = hold(&server, STUBBORN);
     running.signal(Signal::STOP);
@@ -70,7 +71,7 @@ fn a_stopped_run_does_not_keep_the_command_alive() {
 }
 
 #[test]
-fn a_killed_run_takes_the_command_with_it() {
+fn pain_17_a_killed_run_takes_the_command_with_it() {
     let server = Server::start();
     for script in [STUBBORN, POLITE] {
         let (running, group) = hold(&server, script);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zooky_client::{Error, Session, Stat};
+use zooky_client::{Error, Pending, Session, Stat};
 
 /// How a removal ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,21 @@ fn passes(fault: &Error) -> bool {
 
 /// Removes `path`. A request made while the connection is down waits for the next one, so this
 /// does not spin.
-pub(crate) async fn remove(session: &Session, path: &str, mut may_have_been_sent: bool) -> Removed {
+pub(crate) async fn remove(session: &Session, path: &str, may_have_been_sent: bool) -> Removed {
+    let sent = session.delete(path, -1);
+    go_on_removing(session, path, sent, may_have_been_sent).await
+}
+
+/// The same, by a request that was sent already.
+async fn go_on_removing(
+    session: &Session,
+    path: &str,
+    mut sent: Pending<()>,
+    mut may_have_been_sent: bool,
+) -> Removed {
     let mut pause = Pause::new();
     loop {
-        match session.delete(path, -1).await {
+        match sent.await {
             Ok(()) => return Removed::ByUs,
             Err(Error::NoNode { .. }) if may_have_been_sent => return Removed::ByUs,
             Err(Error::NoNode { .. }) => return Removed::AlreadyGone,
@@ -56,42 +67,41 @@ pub(crate) async fn remove(session: &Session, path: &str, mut may_have_been_sent
                 return Removed::WithSession;
             }
         }
+        sent = session.delete(path, -1);
     }
 }
 
-/// Removes a contender whose create may or may not have been carried out.
-pub(crate) async fn abandon(session: Session, directory: Arc<str>, prefix: String, node: Option<String>) {
-    if let Some(node) = node {
-        remove(&session, &format!("{directory}/{node}"), false).await;
-        return;
-    }
-    let mut pause = Pause::new();
-    loop {
-        match find(&session, &directory, &prefix).await {
-            Ok(Some((name, _))) => {
-                remove(&session, &format!("{directory}/{name}"), false).await;
-                return;
-            }
-            Ok(None) => return,
-            Err(Error::ConnectionLoss { .. }) => {}
-            Err(fault) if fault.is_final() => return,
-            Err(fault) if passes(&fault) => pause.next().await,
-            Err(fault) => {
-                tracing::error!(%directory, prefix, %fault, "a contender could not be looked up; it stays until the session ends");
-                return;
-            }
+/// Removes a contender whose create may or may not have been carried out. If the node is known, the request leaves now,
+/// before whatever the session is asked for next: its own client finds it gone.
+pub(crate) fn abandon(
+    session: Session,
+    directory: Arc<str>,
+    prefix: String,
+    node: Option<String>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let known = node.map(|node| {
+        let path = format!("{directory}/{node}");
+        (session.delete(&path, -1), path)
+    });
+    async move {
+        match known {
+            Some((sent, path)) => _ = go_on_removing(&session, &path, sent, false).await,
+            None => sweep(session, directory, prefix).await,
         }
     }
 }
 
 /// Removes all nodes in the directory whose names begin with this random part, for certain: what is left of a
-/// contender that was being changed, whatever became of the requests under way.
+/// contender whose create is not known to have been carried out, or that was being changed.
 pub(crate) async fn sweep(session: Session, directory: Arc<str>, unique: String) {
     let mut pause = Pause::new();
     loop {
         match find(&session, &directory, &unique).await {
             Ok(Some((name, _))) => {
-                remove(&session, &format!("{directory}/{name}"), false).await;
+                let removed = remove(&session, &format!("{directory}/{name}"), false).await;
+                if removed == Removed::WithSession {
+                    return;
+                }
             }
             Ok(None) => return,
             Err(Error::ConnectionLoss { .. }) => {}

@@ -21,7 +21,10 @@ pub(crate) async fn unless_stuck(
 ) -> Result<Guard, Error> {
     let (Some(root), Some(prefix)) = (&recipe.deadlocks_below, prefix) else { return wait.await };
     let path = || recipe.path.to_string();
-    if recipe.owner.id.is_none() || recipe.dialect != Written::Kazoo {
+    if recipe.dialect != Written::Kazoo {
+        return Err(Error::NoRoomForOwner { path: path(), dialect: recipe.dialect.into() });
+    }
+    if recipe.owner.id.is_none() {
         return Err(Error::NoOwnerId { path: path() });
     }
     let node = format!("{}/{prefix}", recipe.path);

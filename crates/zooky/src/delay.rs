@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zooky_client::{
-    BootInstant, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp, MultiResult,
-    Session,
+    BootInstant, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp, Session,
 };
 
 use crate::Error;
@@ -16,6 +15,7 @@ use crate::acquire::Recipe;
 use crate::cleanup::{self, Pause};
 use crate::core::delay::{marker, stale};
 use crate::guard::Guard;
+use crate::multi::first_error;
 
 /// The longest delay that a marker can ask for.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -177,16 +177,6 @@ impl LockDelay {
             Err(fault) => Err(fault.into()),
         }
     }
-}
-
-/// The first part of a multi that failed.
-fn first_error(results: &[MultiResult]) -> Option<(usize, ErrorCode)> {
-    let errors = results.iter().enumerate().filter_map(|(at, result)| match result {
-        // Those before the one that failed are told as 0, those after it as -2.
-        MultiResult::Error(code) if code.0 != 0 => Some((at, *code)),
-        _ => None,
-    });
-    errors.min_by_key(|(at, _)| *at)
 }
 
 /// Sends the removal of a node, together with its marker if it has one, and tells what came of the node.

@@ -64,6 +64,18 @@ pub enum Error {
         /// The lock's path.
         path: String,
     },
+    /// Deadlocks cannot be found where contenders do not say whose they are: only in kazoo's dialect is there room for the
+    /// [`Owner`](crate::Owner) in their nodes.
+    #[error(
+        "{path}: to be refused in a deadlock, each contender must say who owns it, and {dialect}'s have no room for \
+         that. Use kazoo's dialect, or a time limit"
+    )]
+    NoRoomForOwner {
+        /// The lock's path.
+        path: String,
+        /// The dialect.
+        dialect: Dialect,
+    },
     /// The lock was lost before it was released: another may hold it since. What was written under
     /// it since then counts only if it was fenced.
     #[error("{path} was lost before it was released; check what was written under it")]
@@ -94,6 +106,14 @@ pub enum Error {
     NotWritten {
         /// The dialect.
         dialect: Dialect,
+    },
+    /// A recipe that the clients of this dialect do not have, so that there is no layout to share with them.
+    #[error("{dialect} has no {recipe}; choose kazoo's or Curator's dialect for it")]
+    NoSuchRecipe {
+        /// The dialect.
+        dialect: Dialect,
+        /// The recipe.
+        recipe: &'static str,
     },
     /// A child that no known client writes.
     #[error("{path}/{child} is no contender of any known client; is {path} really a lock?")]

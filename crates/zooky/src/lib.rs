@@ -17,7 +17,7 @@
 //!
 //! - [`Lock`] is exclusive, [`RwLock`] is shared by readers; both are first come first served and
 //!   exclude kazoo's locks on the same path.
-//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included.
+//! - A [`Semaphore`] has a number of leases that all clients agree on, kazoo's included; or Curator's, in its layout.
 //! - A [`PersistentLock`] outlives its session and is taken back by a key.
 //! - [`MultiLock`] takes several locks as one, [`AsyncLock`] is asked for now and decided on later, an [`Election`] has
 //!   leaders and observers, in kazoo's layout.
@@ -51,6 +51,7 @@ mod limit;
 mod lock;
 mod many;
 mod mirror;
+mod multi;
 pub mod node;
 mod observe;
 mod owner;
@@ -66,7 +67,7 @@ mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
-pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean};
+pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean, clean_preview, remove};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;
@@ -82,7 +83,7 @@ pub use owner::Owner;
 pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
 pub use reentrant::{OwnerKey, ReentrantGuard, ReentrantLock};
-pub use revoke::{Revocation, Revoke, Standing};
+pub use revoke::{Revocation, Revoke, Standing, revoke};
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};

@@ -1,7 +1,8 @@
 //! The exclusive lock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};
@@ -71,7 +72,9 @@ macro_rules! settings {
         }
 
         /// Whether a waiter is refused with [`Error::Deadlock`] instead of waiting for ever in a deadlock, among the
-        /// locks in the same directory; the default is not. It needs an [`Owner`] with an [id](Owner::with_id).
+        /// locks in the same directory; the default is not. It needs an [`Owner`] with an [id](Owner::with_id), and
+        /// kazoo's dialect: a handle of another one, whose nodes have no room for the owner, fails with
+        /// [`Error::NoRoomForOwner`] instead of waiting.
         ///
         /// Of those who wait for each other exactly one is refused: the youngest waiter that has this setting. The
         /// others go on waiting, and go ahead once the refused one lets go of what it holds. A waiter looks after
@@ -241,7 +244,10 @@ impl Lock {
 
     /// Waits for the lock, up to `timeout`; zero tries once.
     ///
-    /// Cancel-safe like [`Lock::acquire`].
+    /// Cancel-safe like [`Lock::acquire`]. The time limit is kept whatever the server does: once it is over the deletion of
+    /// the waiter's node is sent, before anything that this client asks next, and repeated in the background if need
+    /// be, but not waited for. (kazoo and Curator delete first and then return.) Others may see the node for
+    /// a moment longer.
     ///
     /// # Errors
     /// [`Error::Timeout`] with the contender it waited for; else as [`Lock::acquire`].

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use zooky_client::{
-    Acl, ConnectError, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp,
-    MultiResult, Session, Stat, State,
+    Acl, ConnectError, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp, Session,
+    Stat, State,
 };
 
 use crate::acquire::{Recipe, WaitingFor};
@@ -15,12 +15,14 @@ use crate::cleanup::Pause;
 use crate::core::dialect::Role;
 use crate::core::message;
 use crate::core::queue::Queue;
+use crate::core::swap;
 use crate::core::tenancy::Record;
 use crate::guard::{Guard, GuardState};
 use crate::head::Head;
 use crate::inspect::Contender;
 use crate::limit::limited;
 use crate::lock::settings;
+use crate::multi::{self, first_error};
 use crate::tenure::Flag;
 use crate::{Client, Error, FencingToken, Owner};
 
@@ -275,25 +277,16 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// The transaction. While the name is free in the midst of it, another node has its place: who mirrors the queue by
-    /// its events, which come one by one, must not see a gap.
+    /// The transaction.
     fn replace(&self, line: &[u8], version: i32) -> Vec<MultiOp> {
-        let create = |path: String| {
-            MultiOp::Create(Create {
-                kind: CreateKind::Create2,
-                path,
-                data: Some(line.to_vec().into()),
-                acl: self.recipe.acl.to_vec(),
-                mode: CreateMode::PERSISTENT,
-            })
-        };
-        let (path, stand_in) = (self.node.clone(), stand_in(&self.node));
-        vec![
-            create(stand_in.clone()),
-            MultiOp::Delete { path: path.clone(), version },
-            create(path),
-            MultiOp::Delete { path: stand_in, version: -1 },
-        ]
+        let name = self.node.rsplit('/').next().unwrap_or_default();
+        multi::swap(&self.recipe.path, swap::in_place(name), version, |path| Create {
+            kind: CreateKind::Create2,
+            path,
+            data: Some(line.to_vec().into()),
+            acl: self.recipe.acl.to_vec(),
+            mode: CreateMode::PERSISTENT,
+        })
     }
 
     /// The version of the persistent node; `None` if the ephemeral one is gone.
@@ -312,32 +305,19 @@ impl Change<'_> {
                 return Ok(ours.then_some(stat.version));
             }
             match session.multi(self.replace(&line, stat.version)).await {
-                Ok(results) if failed(&results, |code| code == ErrorCode::NO_AUTH) => {
-                    return Err(SessionError::NoAuth { path: path.clone() }.into());
-                }
-                // Somebody set or deleted it: look again.
-                Ok(results) if results.is_empty() || failed(&results, |_| true) => {}
-                Ok(_) => return Ok(Some(0)),
+                Ok(results) => match first_error(&results) {
+                    None if !results.is_empty() => return Ok(Some(0)),
+                    Some((_, ErrorCode::NO_AUTH)) => {
+                        return Err(SessionError::NoAuth { path: path.clone() }.into());
+                    }
+                    // Somebody set or deleted it: look again.
+                    _ => {}
+                },
                 Err(SessionError::ConnectionLoss { .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
     }
-}
-
-fn failed(results: &[MultiResult], so: impl Fn(ErrorCode) -> bool) -> bool {
-    results.iter().any(|result| matches!(result, MultiResult::Error(code) if so(*code)))
-}
-
-/// Another name in the same place of the queue.
-fn stand_in(path: &str) -> String {
-    let name = path.rfind('/').map_or(0, |at| at + 1);
-    // The first of the random digits, which Curator's names have behind a prefix.
-    let at = if path[name..].starts_with("_c_") { name + 3 } else { name };
-    let other = if path[at..].starts_with('0') { "1" } else { "0" };
-    let mut path = path.to_owned();
-    path.replace_range(at..=at, other);
-    path
 }
 
 /// The node's data and stat, after everything this session has sent before.

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use zooky_client::{
-    Acl, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, Hold, MultiOp, MultiResult,
-    Session, Stat, State, Watch,
+    Acl, Children, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, Hold, MultiOp,
+    MultiResult, Pending, Session, Stat, State, Watch,
 };
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup;
 use crate::core::contender::OwnNode;
-use crate::core::dialect::{Kind, Role};
-use crate::core::leases::{Stored, leases, stored};
+use crate::core::dialect::{Dialect, Kind, Role, Written};
+use crate::core::leases::{Stored, only, stored};
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::limit::limited;
@@ -22,9 +23,10 @@ use crate::{Client, Error, Owner, layout};
 ///
 /// The layout is that of kazoo's `Semaphore`, and both share the leases of one path: a lease is an ephemeral child of the
 /// path, whose own data hold the number of leases; who wants one waits in the queue of a mutex at `<path>-__lock__`. All
-/// clients must say the same number; one that says another is refused.
+/// clients must say the same number; one that says another is refused. Or the layout is that of Curator's
+/// `InterProcessSemaphoreV2`, see [`Semaphore::dialect`].
 ///
-/// Beyond kazoo's: a lease is only made while the mutex is ours, which the server checks in the same transaction; a lease is a
+/// Beyond both: a lease is only made while the mutex is ours, which the server checks in the same transaction; a lease is a
 /// [`Guard`], with a deadline, a loss, and a fencing token (of the node of the lease itself; with several leases out it
 /// tells the newer from the older, no more). A wait that is cancelled or timed out leaves no lease.
 ///
@@ -50,6 +52,25 @@ pub struct Semaphore {
     leases: u32,
 }
 
+/// Where the nodes of a semaphore are, below its path.
+struct Layout {
+    /// What a lease's node is called.
+    lease: Kind,
+    mode: CreateMode,
+    /// From the path to the directory of the leases, and to that of the mutex.
+    leases: &'static str,
+    mutex: &'static str,
+}
+
+const KAZOO: Layout =
+    Layout { lease: Kind::KazooLease, mode: CreateMode::EPHEMERAL, leases: "", mutex: "-__lock__" };
+const CURATOR: Layout = Layout {
+    lease: Kind::CuratorLease,
+    mode: CreateMode::EPHEMERAL_SEQUENTIAL,
+    leases: "/leases",
+    mutex: "/locks",
+};
+
 impl Semaphore {
     /// A handle for the semaphore at `path` with so many leases. Nothing is sent yet.
     ///
@@ -62,6 +83,23 @@ impl Semaphore {
             return Err(Error::Path { path: path.to_owned(), why });
         }
         Ok(Semaphore { recipe, leases })
+    }
+
+    /// In the layout of `dialect`: kazoo's (the default), or Curator's `InterProcessSemaphoreV2`. There a lease is a child of
+    /// `<path>/leases`, and the mutex is at `<path>/locks`.
+    ///
+    /// **Curator's layout has no place for the number of leases**: nobody notices if clients say different numbers, and those with
+    /// the larger one take more. It has none for the [`Owner`] either. And whoever waits makes no node in `leases` before it has
+    /// a lease, where Curator's own clients make theirs first and then wait: the order of grants is that of the mutex with both.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRecipe`]: zktools has no semaphore. [`Error::NotWritten`]: zooky reads this dialect, but does not write it.
+    pub fn dialect(mut self, dialect: Dialect) -> Result<Semaphore, Error> {
+        self.recipe.dialect = match Written::of(dialect).ok_or(Error::NotWritten { dialect })? {
+            Written::Zktools => return Err(Error::NoSuchRecipe { dialect, recipe: "semaphore" }),
+            written => written,
+        };
+        Ok(self)
     }
 
     settings!(but_dialect);
@@ -111,16 +149,17 @@ impl Semaphore {
     /// The server refuses to show it, or the connection broke.
     pub async fn lease_holders(&self) -> Result<Vec<Contender>, Error> {
         let session = self.recipe.client.session().await?;
-        let names = match session.children(&self.recipe.path).await {
+        let directory = self.directory();
+        let names = match session.children(&directory).await {
             Ok(children) => children.names,
             Err(SessionError::NoNode { .. }) => return Ok(Vec::new()),
             Err(fault) => return Err(fault.into()),
         };
         let mut holders = Vec::with_capacity(names.len());
         for name in names {
-            match session.get(&format!("{}/{name}", self.recipe.path)).await {
+            match session.get(&format!("{directory}/{name}")).await {
                 Ok((data, stat)) => {
-                    holders.extend(Contender::read(&self.recipe.path, &name, data, stat, Some(true)));
+                    holders.extend(Contender::read(&directory, &name, data, stat, Some(true)));
                 }
                 Err(SessionError::NoNode { .. }) => {}
                 Err(fault) => return Err(fault.into()),
@@ -130,9 +169,18 @@ impl Semaphore {
         Ok(holders)
     }
 
+    fn layout(&self) -> &'static Layout {
+        if self.recipe.dialect == Written::Curator { &CURATOR } else { &KAZOO }
+    }
+
+    /// Where the leases are.
+    fn directory(&self) -> String {
+        format!("{}{}", self.recipe.path, self.layout().leases)
+    }
+
     /// The mutex under which leases are taken.
     fn mutex(&self) -> Recipe {
-        Recipe { path: format!("{}-__lock__", self.recipe.path).into(), ..self.recipe.clone() }
+        Recipe { path: format!("{}{}", self.recipe.path, self.layout().mutex).into(), ..self.recipe.clone() }
     }
 
     async fn wait(&self, waiting: &WaitingFor) -> Result<Guard, Error> {
@@ -153,7 +201,7 @@ impl Semaphore {
 
     async fn once(&self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
         let session = self.recipe.client.session().await?;
-        match session.children(&self.recipe.path).await {
+        match session.children(&self.directory()).await {
             Ok(children) => {
                 if let Some(holder) = self.full(&children.names)? {
                     self.report(&session, holder, report).await;
@@ -171,10 +219,14 @@ impl Semaphore {
 
     /// One of the holders, if all leases are out.
     fn full<'a>(&self, children: &'a [String]) -> Result<Option<&'a String>, Error> {
-        match leases(children, self.recipe.allow_foreign) {
+        let lease = self.layout().lease;
+        match only(lease, children, self.recipe.allow_foreign) {
             Ok(leases) if leases.len() >= self.leases as usize => Ok(leases.first().copied()),
             Ok(_) => Ok(None),
-            Err(refusal) => Err(self.recipe.refused(Kind::KazooLease, refusal)),
+            Err(refusal) => {
+                let found_in = Recipe { path: self.directory().into(), ..self.recipe.clone() };
+                Err(found_in.refused(lease, refusal))
+            }
         }
     }
 
@@ -184,8 +236,9 @@ impl Semaphore {
         if report.is(lease) {
             return;
         }
-        if let Ok((data, stat)) = session.get(&format!("{}/{lease}", self.recipe.path)).await
-            && let Some(contender) = Contender::read(&self.recipe.path, lease, data, stat, None)
+        let directory = self.directory();
+        if let Ok((data, stat)) = session.get(&format!("{directory}/{lease}")).await
+            && let Some(contender) = Contender::read(&directory, lease, data, stat, None)
         {
             if let Some(on_wait) = &self.recipe.on_wait {
                 on_wait(&contender);
@@ -202,9 +255,18 @@ struct Bid<'a> {
     turn: Guard,
     session: Session,
     hold: Option<Hold>,
+    /// What the lease's node is called, up to the server's number if it gets one.
     lease: String,
     /// A create was sent, and the lease may exist.
     may_exist: bool,
+}
+
+/// By what a path is known to be such a semaphore's.
+enum Fits {
+    /// Its data: the number of leases.
+    Number(Pending<(Bytes, Stat)>),
+    /// Its children: the directories of the leases and of the mutex.
+    Beside(Pending<Children>),
 }
 
 /// What a look at the semaphore showed.
@@ -227,7 +289,8 @@ enum Made {
 impl Bid<'_> {
     fn new(semaphore: &Semaphore, turn: Guard) -> Bid<'_> {
         let session = turn.session().clone();
-        let (hold, lease) = (Some(session.hold()), Kind::KazooLease.prefix(semaphore.recipe.client.unique()));
+        let lease = semaphore.layout().lease.prefix(semaphore.recipe.client.unique());
+        let hold = Some(session.hold());
         Bid { semaphore, turn, session, hold, lease, may_exist: false }
     }
 
@@ -273,33 +336,59 @@ impl Bid<'_> {
         }
     }
 
-    /// Reads the number of leases and counts those that are out.
+    /// Looks whether the path is such a semaphore's, and counts the leases that are out.
     async fn look(&self) -> Result<Look, Error> {
-        let path = &self.semaphore.recipe.path;
+        let (semaphore, path) = (self.semaphore, &self.semaphore.recipe.path);
         let flight = self.session.flight();
-        let number = self.session.get(path);
-        let listed = self.session.children_watch(path);
+        let fits = match semaphore.recipe.dialect {
+            Written::Curator => Fits::Beside(self.session.children(path)),
+            _ => Fits::Number(self.session.get(path)),
+        };
+        let listed = self.session.children_watch(&semaphore.directory());
         drop(flight);
-        let agreed = match number.await {
-            Ok((data, stat)) => self.agree(&data, &stat).await?,
-            Err(SessionError::NoNode { .. }) => {
-                self.make_directory().await?;
-                false
-            }
-            Err(SessionError::ConnectionLoss { .. }) => false,
+        // Whatever does not belong there is refused before anything is written.
+        let (seen, missing) = match listed.await {
+            Ok((children, watch)) => match semaphore.full(&children.names)? {
+                Some(holder) => (Look::Full(holder.clone(), watch), false),
+                None => (Look::Free, false),
+            },
+            Err(SessionError::NoNode { .. }) => (Look::Changed, true),
+            Err(SessionError::ConnectionLoss { .. }) => (Look::Changed, false),
             Err(fault) => return Err(fault.into()),
         };
-        if !agreed {
+        if !self.fits(fits).await? {
             return Ok(Look::Changed);
         }
-        match listed.await {
-            Ok((children, watch)) => Ok(match self.semaphore.full(&children.names)? {
-                Some(holder) => Look::Full(holder.clone(), watch),
-                None => Look::Free,
-            }),
-            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => Ok(Look::Changed),
-            Err(fault) => Err(fault.into()),
+        if missing {
+            self.make_directory().await?;
         }
+        Ok(seen)
+    }
+
+    /// Whether the path is what it should be; if not, that may have been mended, and is to be looked at again.
+    async fn fits(&self, what: Fits) -> Result<bool, Error> {
+        let recipe = &self.semaphore.recipe;
+        let fault = match what {
+            Fits::Number(number) => match number.await {
+                Ok((data, stat)) => return self.agree(&data, &stat).await,
+                Err(fault) => fault,
+            },
+            // Nobody else's leases are here: they would be counted apart.
+            Fits::Beside(children) => match children.await {
+                Ok(children) => {
+                    let refused = |refusal| recipe.refused(Kind::CuratorLease, refusal);
+                    only(Kind::CuratorSemaphore, &children.names, recipe.allow_foreign).map_err(refused)?;
+                    return Ok(true);
+                }
+                Err(fault) => fault,
+            },
+        };
+        match fault {
+            SessionError::NoNode { .. } => self.make_directory().await?,
+            SessionError::ConnectionLoss { .. } => {}
+            fault => return Err(fault.into()),
+        }
+        Ok(false)
     }
 
     /// Whether the stored number is ours; if none is stored yet, stores it.
@@ -322,33 +411,37 @@ impl Bid<'_> {
         }
     }
 
-    /// Creates the semaphore's node with the number of leases, and its parents.
+    /// Creates the semaphore's node with the number of leases, and its parents; in Curator's layout the directory of the leases.
     async fn make_directory(&self) -> Result<(), Error> {
         let Semaphore { recipe, leases } = self.semaphore;
-        let data = |last: bool| if last { leases.to_string() } else { String::new() };
-        Ok(layout::make(&self.session, &recipe.path, CreateMode::PERSISTENT, data, &recipe.acl).await?)
+        let (session, acl) = (&self.session, &recipe.acl);
+        if recipe.dialect == Written::Curator {
+            let directory = self.semaphore.directory();
+            layout::make_directory(session, &directory, Written::Curator, Role::Lock, acl).await?;
+        } else {
+            let data = |last: bool| if last { leases.to_string() } else { String::new() };
+            layout::make(session, &recipe.path, CreateMode::PERSISTENT, data, acl).await?;
+        }
+        Ok(())
     }
 
     /// Makes the lease, if the mutex is still ours at that moment: both in one transaction.
     async fn make(&mut self) -> Result<Made, Error> {
         let recipe = &self.semaphore.recipe;
-        let path = format!("{}/{}", recipe.path, self.lease);
+        let path = format!("{}/{}", self.semaphore.directory(), self.lease);
         let lease = Create {
             kind: CreateKind::Create2,
             path: path.clone(),
-            data: Some(recipe.owner.since_now().to_line().into()),
+            data: Some(recipe.data().await.into()),
             acl: recipe.acl.to_vec(),
-            mode: CreateMode::EPHEMERAL,
+            mode: self.semaphore.layout().mode,
         };
         let turn = MultiOp::Check { path: self.turn.path().to_owned(), version: -1 };
         self.may_exist = true;
-        let flight = self.session.flight();
-        let made = self.session.multi(vec![turn, MultiOp::Create(lease)]);
-        let seen = self.session.exists(&path);
-        drop(flight);
-        match made.await {
+        match self.session.multi(vec![turn, MultiOp::Create(lease)]).await {
             Ok(results) => match &results[..] {
-                [_, MultiResult::Create(_) | MultiResult::Create2(..)] => {}
+                [_, MultiResult::Create2(path, stat, _)] => return self.grant(path, stat),
+                [_, MultiResult::Create(_)] => {}
                 [MultiResult::Error(ErrorCode::NO_NODE), ..] => {
                     self.may_exist = false;
                     return Ok(Made::TurnLost);
@@ -370,13 +463,8 @@ impl Bid<'_> {
                 return Err(fault.into());
             }
         }
-        let seen = match seen.await {
-            Ok(stat) => stat,
-            Err(SessionError::ConnectionLoss { .. }) => self.find().await?,
-            Err(fault) => return Err(fault.into()),
-        };
-        match seen.filter(|stat| stat.ephemeral_owner == self.session.id()) {
-            Some(stat) => self.grant(&stat),
+        match self.find().await?.filter(|(_, stat)| stat.ephemeral_owner == self.session.id()) {
+            Some((name, stat)) => self.grant(&name, &stat),
             None => {
                 self.may_exist = false;
                 Ok(Made::Changed)
@@ -385,22 +473,27 @@ impl Bid<'_> {
     }
 
     /// Looks for the lease after everything this session has sent before.
-    async fn find(&self) -> Result<Option<Stat>, Error> {
+    async fn find(&self) -> Result<Option<(String, Stat)>, Error> {
         loop {
-            match cleanup::find(&self.session, &self.semaphore.recipe.path, &self.lease).await {
-                Ok(found) => return Ok(found.map(|(_, stat)| stat)),
+            match cleanup::find(&self.session, &self.semaphore.directory(), &self.lease).await {
+                Ok(found) => return Ok(found),
                 Err(SessionError::ConnectionLoss { .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
     }
 
-    fn grant(&mut self, stat: &Stat) -> Result<Made, Error> {
+    /// With the lease's node, by its name or its path.
+    fn grant(&mut self, node: &str, stat: &Stat) -> Result<Made, Error> {
         // The clock is read once more, as for a lock.
         match self.hold.take() {
             Some(hold) if self.session.state() != State::Lost => {
                 self.may_exist = false;
-                let node = OwnNode { name: self.lease.clone(), czxid: stat.czxid };
+                let name = node.rsplit('/').next().unwrap_or_default();
+                // From the semaphore's path on: that is where the holder looks out for strangers.
+                let directory = self.semaphore.layout().leases.trim_start_matches('/');
+                let name = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+                let node = OwnNode { name, czxid: stat.czxid };
                 Ok(Made::Lease(Guard::new(
                     &self.semaphore.recipe,
                     crate::core::dialect::Role::Lock,
@@ -417,9 +510,9 @@ impl Bid<'_> {
 impl Drop for Bid<'_> {
     fn drop(&mut self) {
         if self.may_exist {
-            let Recipe { client, path, .. } = &self.semaphore.recipe;
-            let task = cleanup::abandon(self.session.clone(), path.clone(), self.lease.clone(), None);
-            client.runtime().spawn(task);
+            let directory = self.semaphore.directory().into();
+            let task = cleanup::abandon(self.session.clone(), directory, self.lease.clone(), None);
+            self.semaphore.recipe.client.runtime().spawn(task);
         }
     }
 }

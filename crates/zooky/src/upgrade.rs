@@ -2,19 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use zooky_client::{
-    Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp, MultiResult, State,
-};
+use tokio::time::Instant;
+use zooky_client::{Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, State};
 
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Kind, Role, classify};
+use crate::core::swap;
 use crate::core::upgrade::{Step, Upgrade, counterpart, token_of_swapped, unique};
 use crate::guard::{Guard, GuardState};
 use crate::handover::{Claim, NotClaimed};
 use crate::inspect::Contender;
+use crate::multi::{self, first_error};
 use crate::tenure::Tenure;
 use crate::{Error, cleanup};
 
@@ -432,20 +433,16 @@ impl Changing {
         self.residue.possible = true;
         // Its end is our own doing from now on.
         tenure.end();
-        let mut ops: Vec<MultiOp> = Vec::with_capacity(4);
-        ops.extend(keeper.map(|keeper| MultiOp::Check { path: path_of(keeper), version: -1 }));
-        // Made before the old one goes: who mirrors the queue by its events, which come one by one, sees no moment in
-        // which nobody has this place.
-        ops.push(MultiOp::Create(create(path_of(&self.target), data, &tenure)));
-        ops.push(MultiOp::Delete { path: tenure.node.clone(), version: stat.version });
-        ops.extend(mark.map(|mark| MultiOp::Delete { path: path_of(mark), version: -1 }));
+        let parts = swap::of_sides(tenure.name(), &self.target, keeper, mark);
+        let create = |path| create(path, data.clone(), &tenure);
+        let ops = multi::swap(directory, parts, stat.version, create);
         match session.multi(ops).await {
-            Ok(results) => match results.iter().find_map(failure) {
+            Ok(results) => match first_error(&results) {
                 None => Ok(Swap::Done),
-                Some(ErrorCode::NO_NODE | ErrorCode::BAD_VERSION | ErrorCode::NODE_EXISTS) => {
+                Some((_, ErrorCode::NO_NODE | ErrorCode::BAD_VERSION | ErrorCode::NODE_EXISTS)) => {
                     Ok(Swap::NotDone)
                 }
-                Some(code) => Err(SessionError::Server { code, path: tenure.node.clone() }.into()),
+                Some((_, code)) => Err(SessionError::Server { code, path: tenure.node.clone() }.into()),
             },
             Err(SessionError::ConnectionLoss { .. }) => Ok(Swap::Unknown),
             Err(fault) => Err(fault.into()),
@@ -474,18 +471,6 @@ impl Changing {
         let next = Guard::of(next, count, None);
         self.guard.succeeded_by(&next);
         next
-    }
-}
-
-/// Why a part of a multi, and with it all, was not done.
-fn failure(result: &MultiResult) -> Option<ErrorCode> {
-    match result {
-        // Before and after the part that failed.
-        MultiResult::Error(code) if *code == ErrorCode::OK || *code == ErrorCode::RUNTIME_INCONSISTENCY => {
-            None
-        }
-        MultiResult::Error(code) => Some(*code),
-        _ => None,
     }
 }
 

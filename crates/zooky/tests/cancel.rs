@@ -3,9 +3,18 @@
 
 mod common;
 
-use common::{Observer, client, path, polled, telling};
+use std::pin::Pin;
+use std::time::Duration;
+
+use common::servers::{Ours, Single, TICK};
+use common::{LONG, Observer, client, path, polled, telling};
+use tokio::sync::mpsc;
+use zooky::inspect::Contender;
 use zooky::session::Session;
-use zooky::{Guard, Lock};
+use zooky::{
+    AsyncLock, Client, Dialect, Election, Guard, Lock, MultiLock, Owner, Part, PersistentLock, ReentrantLock,
+    RwLock,
+};
 
 /// More polls than any acquisition here takes.
 const MANY: usize = 100;
@@ -84,6 +93,141 @@ async fn a_dropped_wait_leaves_nothing(hosts: String) {
             break;
         }
     }
+}
+
+/// Told once it waits.
+type Told = mpsc::UnboundedSender<()>;
+type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// One turn of a recipe: it acquires, and releases.
+type Recipe = fn(&Client, &str, Told) -> Turn;
+
+fn telling_to(told: Told) -> impl Fn(&Contender) + Send + Sync {
+    move |_| _ = told.send(())
+}
+
+fn reads(lock: RwLock) -> Turn {
+    Box::pin(async move { lock.read().await.unwrap().release().await.unwrap() })
+}
+
+fn writes(lock: RwLock) -> Turn {
+    Box::pin(async move { lock.write().await.unwrap().release().await.unwrap() })
+}
+
+fn rwlock(client: &Client, path: &str, told: Told) -> RwLock {
+    RwLock::new(client, path).unwrap().on_wait(telling_to(told))
+}
+
+fn lock(client: &Client, path: &str, told: Told) -> Lock {
+    Lock::new(client, path).unwrap().on_wait(telling_to(told))
+}
+
+/// Those that have no such test of their own. In kazoo's dialect if none is said.
+const RECIPES: [(&str, Dialect, Recipe); 13] = [
+    ("read", Dialect::Kazoo, |client, path, told| reads(rwlock(client, path, told))),
+    ("write", Dialect::Kazoo, |client, path, told| writes(rwlock(client, path, told))),
+    ("read", Dialect::Curator, |client, path, told| {
+        reads(rwlock(client, path, told).dialect(Dialect::Curator).unwrap())
+    }),
+    ("write", Dialect::Curator, |client, path, told| {
+        writes(rwlock(client, path, told).dialect(Dialect::Curator).unwrap())
+    }),
+    ("read", Dialect::Zktools, |client, path, told| {
+        reads(rwlock(client, path, told).dialect(Dialect::Zktools).unwrap())
+    }),
+    ("write", Dialect::Zktools, |client, path, told| {
+        writes(rwlock(client, path, told).dialect(Dialect::Zktools).unwrap())
+    }),
+    ("with a time limit", Dialect::Kazoo, |client, path, told| {
+        let lock = lock(client, path, told);
+        Box::pin(async move { lock.acquire_timeout(LONG).await.unwrap().release().await.unwrap() })
+    }),
+    ("refused in a deadlock", Dialect::Kazoo, |client, path, told| {
+        let owner = Owner::this_process().with_id("me");
+        let lock = lock(client, path, told).with_owner(owner).refuse_deadlock(true);
+        Box::pin(async move { lock.acquire().await.unwrap().release().await.unwrap() })
+    }),
+    ("re-entrant", Dialect::Kazoo, |client, path, told| {
+        let lock = ReentrantLock::new(lock(client, path, told));
+        Box::pin(async move { assert!(lock.acquire("me").await.unwrap().release().await.unwrap()) })
+    }),
+    ("candidate", Dialect::Kazoo, |client, path, told| {
+        let lock = AsyncLock::new(client, path).unwrap().on_wait(telling_to(told));
+        Box::pin(async move {
+            let candidate = lock.enqueue();
+            candidate.wait().await.unwrap();
+            candidate.release().await.unwrap();
+        })
+    }),
+    ("campaign", Dialect::Kazoo, |client, path, told| {
+        let election = Election::new(client, path).unwrap().on_wait(telling_to(told));
+        Box::pin(async move { election.campaign().await.unwrap().resign().await.unwrap() })
+    }),
+    ("several", Dialect::Kazoo, |client, path, told| {
+        let parts = [Part::write(path), Part::write(format!("{path}-other"))];
+        let locks = MultiLock::new(client, parts).unwrap().on_wait(telling_to(told));
+        Box::pin(async move { locks.acquire().await.unwrap().release().await.unwrap() })
+    }),
+    ("persistent", Dialect::Kazoo, |client, path, told| {
+        let lock = PersistentLock::new(client, path, "key").unwrap().on_wait(telling_to(told));
+        Box::pin(async move { lock.acquire().await.unwrap().release().await.unwrap() })
+    }),
+];
+
+backends!(a_dropped_turn_of_any_recipe_leaves_nothing:
+    ours_a_dropped_turn_of_any_recipe_leaves_nothing,
+    apache_a_dropped_turn_of_any_recipe_leaves_nothing);
+
+/// Dropped after each poll on its way through the queue, the grant and the release.
+async fn a_dropped_turn_of_any_recipe_leaves_nothing(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let session = two.session().await.unwrap();
+    for (name, dialect, recipe) in RECIPES {
+        let path = path("turn");
+        let holders = RwLock::new(&one, &path).unwrap().dialect(dialect).unwrap();
+        for polls in 0.. {
+            assert!(polls < MANY, "{name}: it is never ready");
+            let holder = holders.write().await.unwrap();
+            let (told, mut waits) = mpsc::unbounded_channel();
+            // Once it waits, the holder leaves; if it was dropped before, at once.
+            let leaving = tokio::spawn(async move {
+                let waited = waits.recv().await.is_some();
+                holder.release().await.unwrap();
+                waited
+            });
+            let ready = polled(recipe(&two, &path, told), polls).await.is_some();
+            let waited = leaving.await.unwrap();
+            nothing_is_left(&session, &observer, &path, 0).await;
+            nothing_is_left(&session, &observer, &format!("{path}-other"), 0).await;
+            if ready {
+                assert!(waited && polls > 2, "{name}, {polls} polls");
+                break;
+            }
+        }
+    }
+}
+
+/// Its deletion was sent before the error was returned: no other task has run in between.
+#[test]
+fn ours_a_timed_out_waiter_is_gone_for_its_own_client() {
+    let server = Ours::start(TICK);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let hosts = server.hosts();
+    let scenario = async {
+        let (one, two) = (client(&hosts).await, client(&hosts).await);
+        let session = two.session().await.unwrap();
+        let path = path("timed-out");
+        let holder = Lock::new(&one, &path).unwrap().acquire().await.unwrap();
+        let (lock, mut waits) = telling(Lock::new(&two, &path).unwrap());
+        let waited = lock.acquire_timeout(Duration::from_millis(200)).await;
+        let listed = session.children(&path);
+        assert!(waited.unwrap_err().is_timeout());
+        assert!(waits.recv().await.is_some(), "it was in the queue");
+        let expected = [holder.path().rsplit('/').next().unwrap()];
+        assert_eq!(listed.await.unwrap().names, expected);
+        holder.release().await.unwrap();
+    };
+    runtime.block_on(async { tokio::time::timeout(LONG, scenario).await.unwrap() });
 }
 
 backends!(a_dropped_try_leaves_nothing: ours_a_dropped_try_leaves_nothing, apache_a_dropped_try_leaves_nothing);

@@ -192,7 +192,8 @@ async fn itself(hosts: String) {
     let nameless = Lock::new(&client, &path).unwrap().refuse_deadlock(true);
     assert!(matches!(nameless.acquire().await, Err(Error::NoOwnerId { .. })));
     let curators = lock(&client, &path, "me").refuse_deadlock(true).dialect(zooky::Dialect::Curator);
-    assert!(matches!(curators.unwrap().acquire().await, Err(Error::NoOwnerId { .. })));
+    let fault = curators.unwrap().acquire().await.unwrap_err();
+    assert!(matches!(&fault, Error::NoRoomForOwner { dialect: zooky::Dialect::Curator, .. }), "{fault}");
     let lock = lock(&client, &path, "me").refuse_deadlock(true);
     let held = lock.acquire().await.unwrap();
     let refused = lock.acquire().await.unwrap_err();

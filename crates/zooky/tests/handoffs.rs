@@ -41,8 +41,8 @@ fn hand_over(hosts: &str) {
     let begun = Instant::now();
     run(PATIENCE, async {
         let mut contest = Contest::start(hosts, TIMEOUT);
-        // In steps: none of them may take longer than waiting for anything may.
-        for step in (1_000..goal).step_by(1_000).chain([goal]) {
+        // In steps: none of them may take longer than waiting for anything may, on a machine that does other things, too.
+        for step in (100..goal).step_by(100).chain([goal]) {
             contest.reaches(step).await;
         }
         contest.end().await;

@@ -7,6 +7,8 @@ mod changes;
 mod common;
 #[path = "interop/pairs.rs"]
 mod pairs;
+#[path = "interop/semaphores.rs"]
+mod semaphores;
 #[path = "interop/table.rs"]
 mod table;
 

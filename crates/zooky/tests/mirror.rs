@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::proxy::{Proxy, op};
 use common::{LONG, Observer, client, client_with_timeout, config, eventually, path};
 use tokio::task::{JoinHandle, JoinSet};
-use zooky::session::{CreateMode, Session, State};
-use zooky::{Acl, Client, Dialect, Error, Guard, Lock};
+use zooky::session::{CreateMode, Error as SessionError, EventType, Session, State, TreeSink, WatchEvent};
+use zooky::{Acl, Client, Dialect, Error, Guard, Lock, PersistentLock, RwLock};
 
 /// A lock seen by a client behind a proxy, by one that has its own connection, and by an observer.
 struct Play {
@@ -254,19 +255,25 @@ backends!(a_holders_look_out_makes_way_for_a_mirror:
     ours_a_holders_look_out_makes_way_for_a_mirror,
     apache_a_holders_look_out_makes_way_for_a_mirror);
 
+/// Nothing happens in the directory while the mirror is wanted: the look-out's watch would stay in its way for ever.
 async fn a_holders_look_out_makes_way_for_a_mirror(hosts: String) {
     let (proxy, path) = (Proxy::start(&hosts).await, path("mirror-begun-late"));
     let lock = Lock::new(&client(&proxy.hosts()).await, &path).unwrap();
     let guard = lock.acquire().await.unwrap();
     proxy.forget();
-    eventually("the look-out", || async { proxy.requests().contains(&op::GET_CHILDREN).then_some(()) }).await;
-    // They wait all the time: that is what makes a mirror worth while.
+    let listings = || proxy.requests().iter().filter(|&&op| op == op::GET_CHILDREN).count();
+    let look_out = |expected| async move { (listings() == expected).then_some(()) };
+    eventually("the look-out", || look_out(1)).await;
+    // They wait all the time: that is what makes a mirror worth while. Each lists once, and then the look-out does.
     let mut waiting = JoinSet::new();
-    for _ in 0..4 {
+    for n in 1..3 {
         let lock = lock.clone();
         waiting.spawn(async move { drop(lock.acquire().await) });
+        eventually("the look-out's next look", || look_out(1 + 2 * n)).await;
     }
+    assert!(!proxy.requests().contains(&op::ADD_WATCH), "a mirror is not wanted yet");
     eventually("a mirror", || async {
+        // A look changes nothing in the directory.
         let waits = lock.try_acquire().await.unwrap().is_none();
         (waits && proxy.requests().contains(&op::ADD_WATCH)).then_some(())
     })
@@ -301,6 +308,68 @@ async fn a_contender_that_may_not_be_seen_is_not_passed_over(hosts: String) {
     secret.delete(&hidden.path, -1).await.unwrap();
     play.observer.count(play.ours.path(), 0).await;
     granted(play.acquiring()).await.release().await.unwrap();
+}
+
+/// What a recursive watch was told: how, and of which name.
+#[derive(Default)]
+struct Told(Mutex<Vec<(EventType, String)>>);
+
+impl TreeSink for Told {
+    fn event(&self, event: Result<WatchEvent, SessionError>) {
+        let Ok(WatchEvent { kind, path, .. }) = event else { return };
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        self.0.lock().unwrap().push((kind, name));
+    }
+}
+
+backends!(the_events_of_a_transaction_come_in_its_order:
+    ours_the_events_of_a_transaction_come_in_its_order,
+    apache_the_events_of_a_transaction_come_in_its_order);
+
+/// Whoever changes sides or stays behind is in the queue at each event: that is what `core/swap.rs` relies on.
+async fn the_events_of_a_transaction_come_in_its_order(hosts: String) {
+    let (client, observer) = (client(&hosts).await, Observer::new(&hosts).await);
+    let path = path("order");
+    observer.make(&path).await;
+    let told = Arc::new(Told::default());
+    let (_watch, set) = observer.session.watch_tree(&path, told.clone());
+    set.await.unwrap();
+    let sorted = |name: &str| name[name.len() - 10..].to_owned();
+    let (made, gone) = (EventType::CREATED, EventType::DELETED);
+
+    let writing = RwLock::new(&client, &path).unwrap().write().await.unwrap();
+    let reading = writing.downgrade().await.unwrap();
+    let writing = reading.upgrade().await.unwrap();
+    writing.release().await.unwrap();
+    let lock = PersistentLock::new(&client, &path, "key").unwrap();
+    lock.acquire().await.unwrap().release().await.unwrap();
+    // An event comes before the answer that shows what follows it.
+    observer.count(&path, 0).await;
+    let told = std::mem::take(&mut *told.0.lock().unwrap());
+    let events: Vec<_> = told.iter().map(|(kind, name)| (*kind, sorted(name))).collect();
+    let number = |n: u32| format!("{n:010}");
+    // The second node has the first one's number, and takes one all the same; so does the third.
+    let (held, mark, kept) = (number(0), number(2), number(4));
+    let expected = [
+        (made, &held), // the writer
+        (made, &held), // the reader, before the writer goes
+        (gone, &held),
+        (made, &mark),
+        (made, &held), // the writer, before the reader goes
+        (gone, &held),
+        (gone, &mark),
+        (gone, &held),
+        (made, &kept), // ephemeral
+        (made, &kept), // one that stands in for it
+        (gone, &kept),
+        (made, &kept), // persistent
+        (gone, &kept),
+        (gone, &kept),
+    ];
+    assert_eq!(events, expected.map(|(kind, number)| (kind, number.clone())), "{told:#?}");
+    let name = |at: usize| &told[at].1;
+    assert_eq!((name(2), name(5), name(6), name(7)), (name(0), name(1), name(3), name(0)));
+    assert_eq!((name(10), name(11), name(12), name(13)), (name(8), name(8), name(9), name(8)));
 }
 
 backends!(servers_without_recursive_watches_are_listed:

@@ -67,6 +67,39 @@ async fn taking_a_lock_back(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+async fn taking_a_lock_back_from_readers(client: &Client) -> Result<(), Error> {
+    use zooky::{Dialect, Revoke, RwLock};
+
+    let dataset = RwLock::new(&client, "/ZktoolsLocks/wanted-dataset")?.dialect(Dialect::Zktools)?;
+    let (one, two) = (dataset.read().await?, dataset.read().await?);
+    assert_eq!(dataset.revoke_all(Revoke::ask()).await?.asked.len(), 2);
+    one.revoked().await;
+    one.release().await?;
+    assert!(two.has_lock().await?); // it was asked, and has not let go
+    assert_eq!(dataset.clear().await?, 1);
+    two.lost().await;
+    assert!(dataset.try_write().await?.is_some());
+    Ok(())
+}
+
+async fn asking_once_and_the_idle_rule(client: &Client) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::{Lock, Revoke};
+
+    let lock = Lock::new(&client, "/locks/idle")?;
+    let held = lock.acquire().await?;
+    let asking = lock.clone().revoking(Revoke::ask());
+    assert!(asking.acquire_timeout(Duration::ZERO).await.unwrap_err().is_timeout()); // it asked, and looked once
+    held.revoked().await;
+
+    // Whoever has held it for more than 20 ms has it taken away.
+    let idle = Revoke::immediately().held_longer_than(Duration::from_millis(20));
+    let taken = lock.clone().revoking(idle).acquire().await?;
+    held.lost().await;
+    taken.release().await?;
+    Ok(())
+}
+
 fn judging_by_names() {
     use zooky::inspect::{has_read_lock, has_write_lock};
 
@@ -309,6 +342,8 @@ async fn examples(hosts: String) {
     a_lock_with_a_time_limit(client).await.unwrap();
     readers_and_writers(client).await.unwrap();
     taking_a_lock_back(client).await.unwrap();
+    taking_a_lock_back_from_readers(client).await.unwrap();
+    asking_once_and_the_idle_rule(client).await.unwrap();
     judging_by_names();
     whether_there_is_a_connection(client);
     looking_at_locks(client).await.unwrap();
@@ -348,6 +383,31 @@ fn the_examples_are_those_of_the_documentation() {
     }
 }
 
+/// Each row points at an example that is there, and so runs.
+#[test]
+fn every_row_has_an_example() {
+    let document = include_str!("../../../docs/recipes.md");
+    let (rows, _) = document.split_once("## What is mended").unwrap();
+    let examples: Vec<String> = document
+        .split("### ")
+        .skip(1)
+        .filter(|section| section.contains("```rust"))
+        .map(|section| {
+            let kept = |c: char| c.is_alphanumeric() || c == ' ' || c == '-';
+            section.lines().next().unwrap().to_lowercase().chars().filter(|c| kept(*c)).collect::<String>()
+        })
+        .map(|heading| heading.replace(' ', "-"))
+        .collect();
+    let mut seen = 0;
+    for row in rows.lines().filter(|line| line.starts_with("| `") || line.starts_with("| revoking")) {
+        let example = row.split("[example](#").nth(1).and_then(|rest| rest.split(')').next());
+        let example = example.unwrap_or_else(|| panic!("without an example: {row}"));
+        assert!(examples.iter().any(|one| one == example), "there is no example {example}: {row}");
+        seen += 1;
+    }
+    assert!(seen >= 40, "{seen} rows");
+}
+
 /// Every class and function of the fourth seed document has its row.
 #[test]
 fn nothing_of_zktools_is_missing() {
@@ -383,6 +443,8 @@ fn nothing_of_zktools_is_missing() {
         "zooky remove",
         "IMMEDIATE",
         "ZkLock.revoked",
+        "ZkReadLock.revoke_all()",
+        "idle",
         "revoke_all()",
         "has_lock()",
         "clear()",

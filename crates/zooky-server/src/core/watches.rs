@@ -294,6 +294,8 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const A: ConnId = ConnId(1);
@@ -353,6 +355,46 @@ mod tests {
         assert!(!w.has_graves());
         assert_eq!((w.len(), w.bytes(), w.index.len(), w.recursive), (0, 0, 0, 0));
         assert_eq!(w.free.len(), w.places.len());
+    }
+
+    /// A connection's list of places is unordered, and each of its watches knows where in it it stands.
+    #[test]
+    fn whatever_is_set_removed_and_fired_the_lists_agree() {
+        let (mut w, mut model) = (Watches::new(&Hashing::new(1)), BTreeSet::new());
+        let mut state = 1_u64;
+        let mut below = |n: u64| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) % n
+        };
+        for _ in 0..20_000 {
+            let (path, conn) = (format!("/{}", below(12)), ConnId(below(5)));
+            match below(16) {
+                0..=8 => {
+                    w.add(&path, conn, Mode::OneShot);
+                    model.insert((path, conn));
+                }
+                9..=12 => assert_eq!(w.remove(&path, conn), model.remove(&(path, conn))),
+                13 | 14 => {
+                    let told = fire(&mut w, &path, below(2) == 0);
+                    let due = model.iter().filter(|of| of.0 == path).map(|of| of.1.0);
+                    assert_eq!(told, due.collect::<Vec<_>>());
+                    model.retain(|of| of.0 != path);
+                }
+                _ => {
+                    w.remove_conn(conn);
+                    w.bury(100);
+                    model.retain(|of| of.1 != conn);
+                }
+            }
+            assert_eq!(w.len(), model.len());
+            for conn in (0..5).map(ConnId) {
+                let due: BTreeSet<_> = model.iter().filter(|of| of.1 == conn).map(|of| &*of.0).collect();
+                let owned = w.by_conn.get(&conn).map_or(&[][..], |owned| &owned.places);
+                let paths: BTreeSet<_> = owned.iter().map(|&place| &*w.places[place as usize].path).collect();
+                assert_eq!((paths, owned.len()), (due.clone(), due.len()));
+                assert_eq!(w.bytes_of(conn), due.iter().map(|path| Watches::cost(path)).sum());
+            }
+        }
     }
 
     #[test]

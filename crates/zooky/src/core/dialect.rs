@@ -82,6 +82,16 @@ impl Written {
     }
 }
 
+impl From<Written> for Dialect {
+    fn from(written: Written) -> Dialect {
+        match written {
+            Written::Kazoo => Dialect::Kazoo,
+            Written::Curator => Dialect::Curator,
+            Written::Zktools => Dialect::Zktools,
+        }
+    }
+}
+
 /// What a handle of ours contends as; which kind of node that is, its dialect says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -101,9 +111,22 @@ impl Role {
     }
 }
 
-/// The kinds of nodes in the field, one for each shape of name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// The kinds of nodes in the field, one for each shape of name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(crate) enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        #[cfg(test)]
+        impl Kind {
+            pub(crate) const ALL: &[Kind] = &[$(Kind::$kind,)*];
+        }
+    };
+}
+
+kinds! {
     /// `<32 hex>__lock__N`: kazoo's Lock and WriteLock.
     KazooLock,
     /// `<32 hex>__rlock__N`.
@@ -182,12 +205,13 @@ impl Kind {
             Kind::CuratorMutex => curator("-lock-"),
             Kind::CuratorWriter => curator("-__WRIT__"),
             Kind::CuratorReader => curator("-__READ__"),
+            Kind::CuratorLease => curator("-lease-"),
             Kind::ZkLock => format!("{hex}-lock--"),
             Kind::ZkWriter => format!("{hex}-write--"),
             Kind::ZkReader => format!("{hex}-read--"),
             Kind::ZkAsync => format!("{hex}-lock-"),
             Kind::KazooLease => hex,
-            // All that `Kind::written` yields is above; kazoo's lock is the rest of it.
+            // All that zooky writes is above; kazoo's lock is the rest of it.
             _ => format!("{hex}__lock__"),
         }
     }

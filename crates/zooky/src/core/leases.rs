@@ -28,22 +28,22 @@ pub(crate) fn stored(data: &[u8]) -> Stored {
     }
 }
 
-/// The leases that are out, by their names. Every child counts, as with kazoo; but one that is no lease means that
+/// The children, by their names. Every child counts, as with stock clients; but one that is not of this kind means that
 /// somebody uses the path for something else.
-pub(crate) fn leases(children: &[String], allow_foreign: bool) -> Result<Vec<&String>, Refusal> {
+pub(crate) fn only(kind: Kind, children: &[String], allow_foreign: bool) -> Result<Vec<&String>, Refusal> {
     if !allow_foreign {
         for child in children {
             match classify(child) {
-                Some(what) if what.kind == Kind::KazooLease => {}
+                Some(what) if what.kind == kind => {}
                 Some(what) => return Err(Refusal::Foreign { child: child.clone(), kind: what.kind }),
                 None if is_note(child) => {}
                 None => return Err(Refusal::Unknown { child: child.clone() }),
             }
         }
     }
-    let mut leases: Vec<_> = children.iter().collect();
-    leases.sort();
-    Ok(leases)
+    let mut found: Vec<_> = children.iter().collect();
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -64,12 +64,18 @@ mod tests {
 
     #[test]
     fn only_leases_are_taken_for_leases() {
-        let (one, two) = (format!("{:032x}", 1), format!("{:032x}", 2));
-        let children = [two.clone(), one.clone()];
-        assert_eq!(leases(&children, false), Ok(vec![&one, &two]));
-        let mixed = [one.clone(), format!("{:032x}__lock__0000000000", 3)];
-        assert!(matches!(leases(&mixed, false), Err(Refusal::Foreign { .. })));
-        assert_eq!(leases(&mixed, true).map(|all| all.len()), Ok(2));
-        assert!(matches!(leases(&["x".into()], false), Err(Refusal::Unknown { .. })));
+        for lease in [Kind::KazooLease, Kind::CuratorLease] {
+            let number = if lease == Kind::CuratorLease { "0000000001" } else { "" };
+            let name = |id: u128| format!("{}{number}", lease.prefix(id << 100));
+            let children = [name(2), name(1)];
+            assert_eq!(only(lease, &children, false), Ok(vec![&children[1], &children[0]]));
+            let mixed = [name(1), format!("{:032x}__lock__0000000000", 3)];
+            assert!(matches!(only(lease, &mixed, false), Err(Refusal::Foreign { .. })));
+            assert_eq!(only(lease, &mixed, true).map(|all| all.len()), Ok(2));
+            assert!(matches!(only(lease, &["x".into()], false), Err(Refusal::Unknown { .. })));
+        }
+        let both = ["locks", "leases"].map(str::to_owned);
+        assert_eq!(only(Kind::CuratorSemaphore, &both, false).map(|all| all.len()), Ok(2));
+        assert!(matches!(only(Kind::KazooLease, &both, false), Err(Refusal::Foreign { .. })));
     }
 }

@@ -1,6 +1,6 @@
-//! Every interleaving of three clients of a read/write lock: readers, writers, upgrades, downgrades, and those who
-//! give up, against a model of the server. Nobody is ever in beside a writer, everybody comes to an end, and tokens
-//! grow as a fenced resource expects.
+//! Every interleaving of three clients of a read/write lock: readers, writers, upgrades, downgrades, those who give up,
+//! and those who remove whoever is before them, against a model of the server. Nobody is ever in beside a writer, everybody
+//! comes to an end, and tokens grow as a fenced resource expects.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,12 +13,14 @@ use super::upgrade::{Step, Upgrade, counterpart, token_of_swapped};
 enum Op {
     Read,
     Write,
+    /// As a writer that revokes immediately, once.
+    Take,
     Upgrade,
     Downgrade,
     Release,
 }
 
-use Op::{Downgrade, Read, Release, Upgrade as Raise, Write};
+use Op::{Downgrade, Read, Release, Take, Upgrade as Raise, Write};
 
 const PROGRAMS: [&[Op]; 6] = [
     &[Read, Release],
@@ -29,12 +31,17 @@ const PROGRAMS: [&[Op]; 6] = [
     &[Write, Downgrade, Raise, Release],
 ];
 
+/// Besides those who take the lock from others.
+const REVOKED: [&[Op]; 4] = [PROGRAMS[0], PROGRAMS[1], PROGRAMS[3], &[Take, Release]];
+
 type Token = (i64, u64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     Out,
     Waits(String),
+    /// It has listed those before it, and removes them, the last one first.
+    Removes(String, Vec<String>),
     Holds(String, Token),
     /// A reader that waits to become the writer.
     Raises(Upgrade, Token),
@@ -51,6 +58,8 @@ struct Client {
     done: usize,
     phase: Phase,
     may_give_up: bool,
+    /// It has removed whoever was before it.
+    has_taken: bool,
 }
 
 /// The server, the clients, and what a fenced resource has seen.
@@ -108,7 +117,7 @@ impl World {
         let (phase, id) = (client.phase.clone(), client.id);
         let mut after = Vec::new();
         match (phase, op) {
-            (Phase::Out, Some(op @ (Read | Write))) => {
+            (Phase::Out, Some(op @ (Read | Write | Take))) => {
                 let kind = if op == Read { next.reader } else { next.writer };
                 client.done += 1;
                 let name = next.create_sequential(&kind.prefix(id));
@@ -126,11 +135,28 @@ impl World {
                     after.push(granted);
                 }
                 if next.clients[i].may_give_up {
-                    next.delete(&name);
-                    next.clients[i].phase = Phase::Out;
-                    next.clients[i].done = usize::MAX;
+                    let mut tired = next.clone();
+                    tired.delete(&name);
+                    tired.clients[i].phase = Phase::Out;
+                    tired.clients[i].done = usize::MAX;
+                    after.push(tired);
+                }
+                let blockers = queue.blockers_of(&name);
+                if client_takes(&next.clients[i]) && !blockers.is_empty() {
+                    next.clients[i].has_taken = true;
+                    let victims = blockers.into_iter().map(str::to_owned).collect();
+                    next.clients[i].phase = Phase::Removes(name, victims);
                     after.push(next);
                 }
+            }
+            (Phase::Removes(name, mut victims), _) => {
+                let victim = victims.pop();
+                client.phase =
+                    if victims.is_empty() { Phase::Waits(name) } else { Phase::Removes(name, victims) };
+                if let Some(victim) = victim.filter(|victim| next.nodes.contains_key(victim)) {
+                    next.remove(&victim);
+                }
+                after.push(next);
             }
             (Phase::Holds(name, _), Some(Release)) => {
                 client.done += 1;
@@ -165,6 +191,19 @@ impl World {
             _ => {}
         }
         after
+    }
+
+    /// Somebody else removes a node: who held by it has lost the lock, who waited joins again.
+    fn remove(&mut self, victim: &str) {
+        self.delete(victim);
+        for client in &mut self.clients {
+            let done = match &client.phase {
+                Phase::Waits(name) | Phase::Removes(name, _) if name == victim => client.done - 1,
+                Phase::Holds(name, _) if name == victim => usize::MAX,
+                _ => continue,
+            };
+            (client.done, client.phase) = (done, Phase::Out);
+        }
     }
 
     fn reader_of(&self, core: &Upgrade) -> String {
@@ -242,7 +281,7 @@ impl World {
                 Phase::Holds(name, _) if super::dialect::classify(name).unwrap().mode == Mode::Exclusive => {
                     writers += 1;
                 }
-                Phase::Out | Phase::Waits(_) => {}
+                Phase::Out | Phase::Waits(_) | Phase::Removes(..) => {}
                 _ => readers += 1,
             }
         }
@@ -253,6 +292,11 @@ impl World {
     }
 }
 
+/// Whether it waits, is one that removes those before it, and has not done so.
+fn client_takes(client: &Client) -> bool {
+    !client.has_taken && client.done.checked_sub(1).is_some_and(|at| client.program.get(at) == Some(&Take))
+}
+
 /// Explores all interleavings; how many states there are.
 fn explore(reader: Kind, writer: Kind, programs: [&'static [Op]; 3], may_give_up: [bool; 3]) -> usize {
     let client = |i: usize| Client {
@@ -261,6 +305,7 @@ fn explore(reader: Kind, writer: Kind, programs: [&'static [Op]; 3], may_give_up
         done: 0,
         phase: Phase::Out,
         may_give_up: may_give_up[i],
+        has_taken: false,
     };
     let clients = [client(0), client(1), client(2)];
     let (largest, largest_writer) = ((0, 0), (0, 0));
@@ -299,6 +344,20 @@ fn no_interleaving_of_three_clients_lets_two_in_or_hangs() {
         }
     }
     assert!(states > 10_000, "{states} states are few");
+}
+
+#[test]
+fn no_interleaving_with_revocations_lets_two_in_or_hangs() {
+    let (mut states, taking) = (0, REVOKED[3]);
+    for (a, one) in REVOKED.iter().enumerate() {
+        for two in REVOKED.iter().skip(a) {
+            for may_give_up in [false, true] {
+                let programs = [*one, *two, taking];
+                states += explore(Kind::KazooReader, Kind::KazooLock, programs, [may_give_up; 3]);
+            }
+        }
+    }
+    assert!(states > 1_000, "{states} states are few");
 }
 
 #[test]

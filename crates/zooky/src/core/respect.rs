@@ -74,8 +74,14 @@ fn ours_sees(later: Kind, earlier: Kind) -> bool {
     }
 }
 
-/// The leases of one semaphore are counted, and stand beside each other.
-const LEASES: (Kind, Kind) = (Kind::KazooLease, Kind::KazooLease);
+/// Whether `found` belongs to the semaphore that `own` is a lease of: leases are counted, and stand beside each other.
+fn one_semaphore(own: Kind, found: Kind) -> bool {
+    match own {
+        Kind::KazooLease => found == Kind::KazooLease,
+        Kind::CuratorLease => matches!(found, Kind::CuratorLease | Kind::CuratorSemaphore),
+        _ => false,
+    }
+}
 
 /// Whether two kinds are sides of one read/write lock, so that readers of it may share.
 fn shares(a: Kind, b: Kind) -> bool {
@@ -118,7 +124,7 @@ pub(crate) fn danger(own: Kind, name: &str) -> Option<Danger> {
     match classify(name) {
         None if is_note(name) => None,
         None => Some(Danger::Possible),
-        Some(found) if found.ours || shares(own, found.kind) || (own, found.kind) == LEASES => None,
+        Some(found) if found.ours || shares(own, found.kind) || one_semaphore(own, found.kind) => None,
         Some(found) => match stock_sees(found.kind, own) {
             Sees::Yes => None,
             Sees::Perhaps => Some(Danger::Possible),
@@ -130,33 +136,6 @@ pub(crate) fn danger(own: Kind, name: &str) -> Option<Danger> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KINDS: [Kind; 21] = {
-        use Kind::*;
-        [
-            KazooLock,
-            KazooReader,
-            KazooLease,
-            CuratorMutex,
-            CuratorWriter,
-            CuratorReader,
-            CuratorLease,
-            CuratorSemaphore,
-            ZkLock,
-            ZkWriter,
-            ZkReader,
-            ZkAsync,
-            OldZkLock,
-            OldZkWriter,
-            OldZkReader,
-            Recipe,
-            Go,
-            RustClient,
-            AiozkLock,
-            AiozkWriter,
-            AiozkReader,
-        ]
-    };
 
     /// A name of this kind as a stock client writes it.
     fn name(kind: Kind, id: u128, n: u32) -> String {
@@ -242,8 +221,8 @@ mod tests {
     #[test]
     fn the_table_says_how_each_client_sorts() {
         let ids = [1 << 120, 0x9999 << 112, 0xabcd << 112 | 7, 0xffff << 112 | 3];
-        for later in KINDS {
-            for earlier in KINDS {
+        for &later in Kind::ALL {
+            for &earlier in Kind::ALL {
                 if shares(later, earlier) {
                     continue;
                 }
@@ -265,10 +244,8 @@ mod tests {
     fn each_family_shares_with_those_that_see_it() {
         use Kind::*;
         let shared_with = |own: Kind| {
-            KINDS
-                .into_iter()
-                .filter(|&kind| excludes(own, &classify(&name(kind, 5, 1)).unwrap()))
-                .collect::<Vec<_>>()
+            let kinds = Kind::ALL.iter().copied();
+            kinds.filter(|&kind| excludes(own, &classify(&name(kind, 5, 1)).unwrap())).collect::<Vec<_>>()
         };
         assert_eq!(shared_with(KazooLock), [KazooLock, KazooReader]);
         assert_eq!(shared_with(KazooReader), [KazooLock, KazooReader]);
@@ -297,6 +274,18 @@ mod tests {
         assert_eq!(danger(Kind::KazooLock, &format!("{}0000000003", Kind::CuratorMutex.prefix(5))), None);
         // go-zookeeper's waits for kazoo's, though kazoo's does not for it: whoever comes next refuses.
         assert_eq!(danger(Kind::KazooLock, &name(Kind::Go, 5, 3)), None);
+        // Semaphores: the others' leases and directories in one layout, not across the two.
+        let leases = [Kind::KazooLease, Kind::CuratorLease].map(|kind| name(kind, 5, 3));
+        for (own, found, expected) in [
+            (Kind::KazooLease, &*leases[0], None),
+            (Kind::KazooLease, "leases", Some(Danger::Certain)),
+            (Kind::CuratorLease, &*leases[1], None),
+            (Kind::CuratorLease, "locks", None),
+            (Kind::CuratorLease, &*leases[0], Some(Danger::Certain)),
+            (Kind::CuratorLease, &*mutex, Some(Danger::Certain)),
+        ] {
+            assert_eq!(danger(own, found), expected, "{own:?} and {found}");
+        }
         assert_eq!(danger(Kind::KazooLock, "config"), Some(Danger::Possible));
         assert_eq!(danger(Kind::KazooLock, "zooky.delay.x"), None);
     }

@@ -52,6 +52,8 @@ struct Shared {
     withheld: watch::Sender<bool>,
     /// How many requests have passed; wakes those who wait for one.
     passed: watch::Sender<usize>,
+    /// Whether a request is [held](Proxy::hold) here.
+    holding: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -63,6 +65,8 @@ struct State {
     unknown: Option<i32>,
     /// From the answer to the next request with this opcode on, the server's frames are withheld.
     withhold_at: Option<i32>,
+    /// The next request with this opcode for this path is held.
+    hold: Option<(i32, String)>,
 }
 
 impl Proxy {
@@ -76,6 +80,7 @@ impl Proxy {
             withholding: watch::Sender::new(false),
             withheld: watch::Sender::new(false),
             passed: watch::Sender::new(0),
+            holding: watch::Sender::new(false),
         });
         let serving = shared.clone();
         tokio::spawn(async move {
@@ -151,6 +156,20 @@ impl Proxy {
         self.shared.withheld.subscribe().wait_for(|withheld| *withheld).await.unwrap();
     }
 
+    /// Holds the next request with this opcode for this path, and all behind it, until [`let_go`](Proxy::let_go).
+    pub fn hold(&self, op: i32, path: &str) {
+        self.shared.state().hold = Some((op, path.to_owned()));
+    }
+
+    /// Waits until the request is held. All before it have been sent on.
+    pub async fn held(&self) {
+        self.shared.holding.subscribe().wait_for(|holding| *holding).await.unwrap();
+    }
+
+    pub fn let_go(&self) {
+        self.shared.holding.send_replace(false);
+    }
+
     pub fn deliver(&self) {
         self.shared.withheld.send_replace(false);
         self.shared.withholding.send_replace(false);
@@ -160,6 +179,22 @@ impl Proxy {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Whether this is the request that is to be held; then it is from now on.
+    fn holds(&self, frame: &[u8]) -> bool {
+        let mut state = self.state();
+        let named = |path: &str| frame.get(12..12 + path.len()) == Some(path.as_bytes());
+        let length = usize::try_from(word(frame, 8)).ok();
+        let this = |(op, path): &mut (i32, String)| {
+            *op == word(frame, 4) && Some(path.len()) == length && named(path)
+        };
+        let found = state.hold.take_if(this).is_some();
+        drop(state);
+        if found {
+            self.holding.send_replace(true);
+        }
+        found
     }
 
     /// Whether a request may go on to the server; notes whose answer must not come back.
@@ -221,6 +256,9 @@ async fn upward(
         let mut frame = read_frame(&mut from).await?;
         if connected && !shared.admit_request(&frame[4..], doomed) {
             return Ok(());
+        }
+        if connected && shared.holds(&frame[4..]) {
+            let _ = shared.holding.subscribe().wait_for(|holding| !holding).await;
         }
         if connected && shared.state().unknown == Some(word(&frame, 8)) {
             frame[8..12].copy_from_slice(&999_i32.to_be_bytes());

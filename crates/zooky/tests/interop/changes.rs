@@ -70,7 +70,7 @@ async fn changing_sides(hosts: String, program: Program, dialect: Dialect, [read
     before.release();
 }
 
-fn begin(stock: &mut Stock, kind: &str, path: &str) {
+pub fn begin(stock: &mut Stock, kind: &str, path: &str) {
     stock.make(kind, path);
     stock.begin();
 }

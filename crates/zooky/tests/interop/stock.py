@@ -20,8 +20,9 @@ client.start(30)
 
 class Kazoo:
     def __init__(self, kind, path):
-        more = {"max_leases": 2} if kind == "Semaphore" else {}
-        self.lock = getattr(client, kind)(path, "stock", **more)
+        leases = {"Semaphore": 2, "LargeSemaphore": 5}.get(kind)
+        more = {"max_leases": leases} if leases else {}
+        self.lock = getattr(client, kind.removeprefix("Large"))(path, "stock", **more)
 
     def acquire(self, seconds):
         try:
@@ -86,7 +87,7 @@ def make(kind, path):
     root, last = path.rsplit("/", 1)
     zktools = [(root, b"zktools ZLock dir"), (path, b"lock")]
     zkasync = [(root, b"zktools ZLock dir"), (path, b"zktools ZLock dir")]
-    if kind in ("Lock", "WriteLock", "ReadLock", "Semaphore"):
+    if kind in ("Lock", "WriteLock", "ReadLock", "Semaphore", "LargeSemaphore"):
         return Kazoo(kind, path)
     dash, ten = digits_after_dash, ten_digits
     return {

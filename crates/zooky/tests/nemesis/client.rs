@@ -3,16 +3,16 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use zooky::session::Error as SessionError;
 use zooky::{Client, Error, GuardState};
 use zooky_testkit::{FencedRegister, Rng};
 
-use super::SESSION_TIMEOUT;
-use super::common::{LONG, again, client_with_timeout, eventually};
+use super::common::{LONG, again, client_with_timeout};
 use super::kinds::{self, Handle, Held, Kind};
+use super::{SERVED, SESSION_TIMEOUT};
 
 /// Where the registers of a run are kept, one for each kind.
 pub(crate) fn register(directory: &Path, kind: Kind) -> FencedRegister {
@@ -22,7 +22,7 @@ pub(crate) fn register(directory: &Path, kind: Kind) -> FencedRegister {
 /// What the process does; the parent says `turn` and hears `served` when each task has been inside once more, and
 /// ends its input to end it.
 pub(crate) fn run(args: &[String]) {
-    let [hosts, directory, who, seed] = args else { panic!("{args:?}") };
+    let [hosts, directory, who, key, seed] = args else { panic!("{args:?}") };
     let (sender, orders) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         again::heard()
@@ -32,23 +32,30 @@ pub(crate) fn run(args: &[String]) {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tasks = tokio::task::LocalSet::new();
-    let seed = seed.parse().unwrap();
-    runtime.block_on(tasks.run_until(work(hosts.clone(), directory.into(), who.clone(), seed, orders)));
+    let name = Name { who: who.clone(), key: key.clone(), seed: seed.parse().unwrap() };
+    runtime.block_on(tasks.run_until(work(hosts.clone(), directory.into(), name, orders)));
+}
+
+struct Name {
+    who: String,
+    /// Of this client and of whoever takes its place when it is killed.
+    key: String,
+    seed: u64,
 }
 
 async fn work(
     hosts: String,
     directory: PathBuf,
-    who: String,
-    seed: u64,
+    Name { who, key, seed }: Name,
     mut orders: mpsc::UnboundedReceiver<String>,
 ) {
     let client = connected(&hosts).await;
     again::say(format_args!("connected {who}"));
     let (over, _) = watch::channel(false);
-    let mut tasks = Vec::new();
+    let (mut tasks, mut handles) = (Vec::new(), Vec::new());
     for kind in kinds::ALL {
-        let handle = Handle::new(kind, &client);
+        let handle = Handle::new(kind, &client, &key);
+        handles.push(handle.clone());
         let register = register(&directory, kind);
         for _ in 0..kind.tasks() {
             let turns = Rc::new(Cell::new(0_usize));
@@ -70,19 +77,27 @@ async fn work(
             continue;
         }
         assert_eq!(order, "turn");
-        for (kind, turns, task) in &tasks {
-            let before = turns.get();
-            eventually("a turn", || async {
-                assert!(!task.is_finished(), "the task of {kind:?} ended");
-                (turns.get() > before).then_some(())
-            })
-            .await;
+        let before: Vec<usize> = tasks.iter().map(|(_, turns, _)| turns.get()).collect();
+        let end = Instant::now() + SERVED;
+        loop {
+            let ended = tasks.iter().find(|(.., task)| task.is_finished());
+            assert!(ended.is_none(), "the task of {:?} ended", ended.map(|(kind, ..)| kind));
+            let waiting = tasks.iter().zip(&before).filter(|((_, turns, _), before)| turns.get() <= **before);
+            let waiting: Vec<Kind> = waiting.map(|((kind, ..), _)| *kind).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < end, "no turn of {waiting:?} within {SERVED:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         again::say("served");
     }
     over.send_replace(true);
     for (_, _, task) in tasks {
         task.await.unwrap();
+    }
+    for handle in handles {
+        handle.leave().await;
     }
     let closed = client.close().await;
     again::say(format_args!("closed {closed:?}"));

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use zooky_testkit::{Ensemble, FencedRegister, RecordKind, Rng, Talk, eventually};
 
 use super::common::{LONG, again};
-use super::{SESSION_TIMEOUT, client, kinds};
+use super::{SERVED, SESSION_TIMEOUT, client, kinds};
 
 const CLIENTS: usize = 8;
 const TICK: Duration = Duration::from_millis(500);
@@ -79,8 +79,8 @@ impl Nemesis {
             asleep: Vec::new(),
             files,
         };
-        for _ in 0..CLIENTS {
-            let client = nemesis.birth();
+        for place in 0..CLIENTS {
+            let client = nemesis.birth(place);
             nemesis.clients.push(client);
         }
         for client in &mut nemesis.clients {
@@ -152,7 +152,7 @@ impl Nemesis {
                 let talk = &mut self.clients[client];
                 undisturbed(&self.registers, || talk.kill());
                 self.asleep.retain(|&one| one != client);
-                self.clients[client] = self.birth();
+                self.clients[client] = self.birth(client);
             }
             Fault::ClocksSet => {
                 let hours = self.rng.below(48) as i64 - 24;
@@ -209,7 +209,7 @@ impl Nemesis {
             client.send_line("turn");
         }
         for client in &mut self.clients {
-            client.expect_line("served", 2 * LONG);
+            client.expect_line("served", SERVED + LONG);
         }
         println!("  granted again after {granted:.1?}, everybody served after {:.1?}", healed.elapsed());
     }
@@ -230,15 +230,18 @@ impl Nemesis {
     }
 
     /// A client in a process of its own, whose wall clock is read from a file.
-    fn birth(&mut self) -> Talk {
+    fn birth(&mut self, place: usize) -> Talk {
         self.births += 1;
         let files = self.files.path().display().to_string();
         let (who, seed) = (format!("client {}", self.births), self.rng.below(1 << 30).to_string());
-        let mut command = again::command("child_client", &[&self.ensemble.hosts(), &files, &who, &seed]);
+        let (hosts, key) = (self.ensemble.hosts(), format!("place {place}"));
+        let mut command = again::command("child_client", &[&hosts, &files, &who, &key, &seed]);
         command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", self.clock());
         // The wall clock only: nobody can set the others.
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         command.env("DONT_FAKE_MONOTONIC", "1");
+        // What it says when it fails is told by its last lines.
+        command.env("RUST_BACKTRACE", "0");
         Talk::start(command)
     }
 

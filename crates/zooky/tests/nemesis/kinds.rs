@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zooky::{
     AsyncLock, Client, Dialect, Election, Error, FencingToken, Guard, GuardState, Handover, Leadership, Lock,
-    MultiGuard, MultiLock, Part, RwLock, Semaphore,
+    MultiGuard, MultiLock, Part, PersistentGuard, PersistentLock, Revoke, RwLock, Semaphore, Unchanged,
 };
 use zooky_testkit::{Mode, Rng};
 
@@ -28,12 +28,24 @@ pub(crate) enum Kind {
     Election,
     AsyncLock,
     Semaphore,
+    /// A semaphore in Curator's layout.
+    CuratorSemaphore,
+    /// Readers become the writer and writers become readers.
+    Upgrade,
+    /// Those who hold are asked to let go. Nobody is removed by force: whoever is cut off would not hear of it.
+    Revoke,
+    /// Outlives its session; each client has a key of its own, with which its successor goes on.
+    Persistent,
+    /// Closed for a while when its holder vanishes.
+    Delay,
 }
 
-/// How many leases the semaphore has.
+/// How many leases a semaphore has.
 const LEASES: u32 = 3;
+/// How long the lock with a delay stays closed.
+const DELAY: Duration = Duration::from_millis(300);
 
-pub(crate) const ALL: [Kind; 12] = [
+pub(crate) const ALL: [Kind; 17] = [
     Kind::Lock,
     Kind::RwLock,
     Kind::Curator,
@@ -46,6 +58,11 @@ pub(crate) const ALL: [Kind; 12] = [
     Kind::Election,
     Kind::AsyncLock,
     Kind::Semaphore,
+    Kind::CuratorSemaphore,
+    Kind::Upgrade,
+    Kind::Revoke,
+    Kind::Persistent,
+    Kind::Delay,
 ];
 
 impl Kind {
@@ -62,6 +79,7 @@ impl Kind {
         match self {
             Kind::Many => vec![self.path(), self.second_path()],
             Kind::Semaphore => vec![self.path(), format!("{}-__lock__", self.path())],
+            Kind::CuratorSemaphore => ["leases", "locks"].map(|one| format!("{}/{one}", self.path())).into(),
             _ => vec![self.path()],
         }
     }
@@ -76,7 +94,8 @@ impl Kind {
     }
 
     fn shares(self) -> bool {
-        matches!(self, Kind::RwLock | Kind::CuratorRwLock | Kind::ZktoolsRwLock | Kind::HandoverRwLock)
+        use Kind::{CuratorRwLock, HandoverRwLock, RwLock, Upgrade, ZktoolsRwLock};
+        matches!(self, RwLock | CuratorRwLock | ZktoolsRwLock | HandoverRwLock | Upgrade)
     }
 }
 
@@ -89,6 +108,7 @@ pub(crate) struct Held {
 enum Any {
     One(Guard),
     Many(MultiGuard, FencingToken),
+    Persistent(PersistentGuard),
 }
 
 impl Held {
@@ -96,6 +116,7 @@ impl Held {
         match &self.guard {
             Any::One(guard) => guard.fencing_token(),
             Any::Many(_, token) => *token,
+            Any::Persistent(guard) => guard.fencing_token(),
         }
     }
 
@@ -103,6 +124,7 @@ impl Held {
         match &self.guard {
             Any::One(guard) => guard.state(),
             Any::Many(guard, _) => guard.state(),
+            Any::Persistent(guard) => guard.state(),
         }
     }
 
@@ -110,6 +132,7 @@ impl Held {
         match self.guard {
             Any::One(guard) => guard.release().await,
             Any::Many(guard, _) => guard.release().await,
+            Any::Persistent(guard) => guard.release().await,
         }
     }
 }
@@ -123,10 +146,14 @@ pub(crate) enum Handle {
     Election(Election),
     AsyncLock(AsyncLock),
     Semaphore(Semaphore),
+    Upgrade(RwLock),
+    Revoke(Lock),
+    Persistent(PersistentLock),
 }
 
 impl Handle {
-    pub(crate) fn new(kind: Kind, client: &Client) -> Handle {
+    /// `key` is the client's own, and that of whoever takes its place.
+    pub(crate) fn new(kind: Kind, client: &Client, key: &str) -> Handle {
         let path = kind.path();
         let lock = || Lock::new(client, &path).unwrap();
         let rwlock = || RwLock::new(client, &path).unwrap();
@@ -148,6 +175,21 @@ impl Handle {
             Kind::Election => Handle::Election(Election::new(client, &path).unwrap()),
             Kind::AsyncLock => Handle::AsyncLock(AsyncLock::new(client, &path).unwrap()),
             Kind::Semaphore => Handle::Semaphore(Semaphore::new(client, &path, LEASES).unwrap()),
+            Kind::CuratorSemaphore => {
+                let semaphore = Semaphore::new(client, &path, LEASES).unwrap();
+                Handle::Semaphore(semaphore.dialect(Dialect::Curator).unwrap())
+            }
+            Kind::Upgrade => Handle::Upgrade(rwlock()),
+            Kind::Revoke => Handle::Revoke(lock()),
+            Kind::Persistent => Handle::Persistent(PersistentLock::new(client, &path, key).unwrap()),
+            Kind::Delay => Handle::Lock(lock().lock_delay(DELAY)),
+        }
+    }
+
+    /// Releases what would stay behind when its client is closed.
+    pub(crate) async fn leave(&self) {
+        if let Handle::Persistent(lock) = self {
+            lock.release().await.unwrap();
         }
     }
 
@@ -227,8 +269,64 @@ impl Handle {
                 // Beside others, of whom the register knows no number.
                 return Ok(lease.map(|guard| Held { mode: Mode::Read, guard: Any::One(guard) }));
             }
+            Handle::Upgrade(lock) if mode == Mode::Read => {
+                let reading = lock.read().await?;
+                let changed = match way {
+                    0 => return Ok(Some(Held { mode, guard: Any::One(reading) })),
+                    1 => polled(reading.upgrade(), polls).await,
+                    _ => Some(reading.upgrade_timeout(patience).await),
+                };
+                return changed.map(|changed| changed_or_kept(changed, Mode::Write)).transpose();
+            }
+            Handle::Upgrade(lock) => {
+                let writing = lock.write().await?;
+                let changed = match way {
+                    0 => return Ok(Some(Held { mode, guard: Any::One(writing) })),
+                    1 => polled(writing.downgrade(), polls).await,
+                    _ => Some(writing.downgrade().await),
+                };
+                return changed.map(|changed| changed_or_kept(changed, Mode::Read)).transpose();
+            }
+            Handle::Revoke(lock) => match way {
+                0 => {
+                    lock.revoke_all(Revoke::ask()).await?;
+                    None
+                }
+                1 => in_time(lock.clone().revoking(Revoke::ask()).acquire_timeout(patience).await)?,
+                2 => polled(lock.clone().revoking(Revoke::ask()).acquire(), 2 * polls).await.transpose()?,
+                3 => {
+                    let idle = Revoke::ask().held_longer_than(Duration::from_millis(5));
+                    Some(lock.clone().revoking(idle).acquire().await?)
+                }
+                4 => Some(lock.clone().revocable(true).acquire().await?),
+                _ => Some(lock.acquire().await?),
+            },
+            Handle::Persistent(lock) => {
+                let taken = match way {
+                    0 => lock.try_acquire().await?,
+                    1 => in_time(lock.acquire_timeout(patience).await)?,
+                    2 => polled(lock.acquire(), 2 * polls).await.transpose()?,
+                    3 => lock.take_back().await?,
+                    _ => Some(lock.acquire().await?),
+                };
+                return Ok(taken.map(|guard| Held { mode, guard: Any::Persistent(guard) }));
+            }
         };
         Ok(guard.map(|guard| Held { mode, guard: Any::One(guard) }))
+    }
+}
+
+/// With the other side of the lock, or the one it had before, if there is only a reason to keep it.
+fn changed_or_kept(changed: Result<Guard, Unchanged>, to: Mode) -> Result<Held, Error> {
+    let from = if to == Mode::Write { Mode::Read } else { Mode::Write };
+    match changed {
+        Ok(guard) => Ok(Held { mode: to, guard: Any::One(guard) }),
+        Err(Unchanged { guard, fault }) => match fault {
+            Error::Timeout { .. } | Error::UpgradeConflict { .. } | Error::Lost { .. } => {
+                Ok(Held { mode: from, guard: Any::One(guard) })
+            }
+            fault => Err(fault),
+        },
     }
 }
 

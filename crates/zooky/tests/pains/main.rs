@@ -1,5 +1,8 @@
 //! The pains of lock users, as the issue lists of other libraries tell them: one file for each, named after its number
 //! in the project's list, with the issues that it comes from. Each test shows that it does not hurt here.
+//!
+//! Two are elsewhere, by the same names: 17, a command that outlives its lock, in `zooky-cli/tests/run_loss.rs`; 18, a fork
+//! in Python, in `python/tests/test_process.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../common/mod.rs"]

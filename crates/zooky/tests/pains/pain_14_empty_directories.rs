@@ -120,6 +120,29 @@ async fn a_waiter_whose_directory_vanished_starts_again(hosts: String) {
     }
 }
 
+backends!(a_parent_vanishes_while_a_directory_is_made: pain_14_ours_a_parent_vanishes, pain_14_apache_a_parent_vanishes);
+
+/// An empty container is removed by the server between its creation and that of the directory in it.
+async fn a_parent_vanishes_while_a_directory_is_made(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    for dialect in DIALECTS {
+        let create = if dialect == Dialect::Curator { op::CREATE_CONTAINER } else { op::CREATE2 };
+        let parent = path("parent");
+        let path = format!("{parent}/lock");
+        proxy.hold(create, &path);
+        let lock = lock(&client, &path, dialect);
+        let acquiring = tokio::spawn(async move { lock.acquire().await });
+        proxy.held().await;
+        let created = || async { observer.session.exists(&parent).await.unwrap() };
+        eventually("the parent", created).await;
+        observer.session.delete(&parent, -1).await.unwrap();
+        proxy.let_go();
+        acquiring.await.unwrap().expect("the directories are made again").release().await.unwrap();
+    }
+}
+
 backends!(directories_vanish_under_contenders: pain_14_ours_directories_vanish_under_contenders, pain_14_apache_directories_vanish_under_contenders);
 
 /// What the server does to empty containers and their parents, as often as it can be done, while contenders come and
