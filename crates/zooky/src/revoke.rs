@@ -1,10 +1,11 @@
 //! Asking others to let go of a lock, or taking it from them; and looking at who contends, with ages.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zooky_client::{
-    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, Session, Watch,
+    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, Session, Watch, unix_ms,
 };
 
 use crate::acquire::Recipe;
@@ -13,7 +14,6 @@ use crate::core::message;
 use crate::core::queue::Queue;
 use crate::inspect::Contender;
 use crate::multi::first_error;
-use crate::owner::wall_ms;
 use crate::{Client, Error, Owner, layout};
 
 /// How a lock is taken back from those who have it.
@@ -38,7 +38,7 @@ impl Revoke {
         Revoke { immediately: true, held_longer_than: None }
     }
 
-    /// Only those who have held the lock for longer than this. That is counted on the server's clock from when their node
+    /// Only those who have held the lock for longer than this; with zero, whoever holds it. That is counted on the server's clock from when their node
     /// was created, waiting included, unless this acquirer saw them come to the lock: then from that moment.
     pub const fn held_longer_than(self, time: Duration) -> Revoke {
         Revoke { held_longer_than: Some(time), ..self }
@@ -107,14 +107,14 @@ impl Recipe {
         };
         let mut result = Revocation::default();
         let now_ms = match how.held_longer_than {
-            Some(_) if !contenders.is_empty() => self.server_ms(&session).await?,
+            Some(longer) if !longer.is_zero() && !contenders.is_empty() => self.server_ms(&session).await?,
             _ => 0,
         };
         // From behind: a waiter must not be granted the lock just before its own node goes.
         for contender in contenders.into_iter().rev() {
-            let counts = how
-                .held_longer_than
-                .is_none_or(|longer| contender.holding == Some(true) && age(now_ms, &contender) > longer);
+            let counts = how.held_longer_than.is_none_or(|longer| {
+                contender.holding == Some(true) && (longer.is_zero() || age(now_ms, &contender) > longer)
+            });
             if counts {
                 revoke_one(&self.owner, &session, contender, how, &mut result).await?;
             }
@@ -136,7 +136,7 @@ impl Recipe {
             Err(Error::Session(SessionError::NoNode { .. })) => Vec::new(),
             other => other?,
         };
-        let now_ms = clock.map_or_else(wall_ms, ServerClock::now_ms);
+        let now_ms = clock.map_or_else(unix_ms, ServerClock::now_ms);
         let standing = |contender: Contender| {
             let age = age(now_ms, &contender);
             Standing { contender, age, by_server_clock: clock.is_some() }
