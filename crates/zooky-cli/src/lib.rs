@@ -12,6 +12,8 @@ mod exit;
 mod hidden;
 mod json;
 mod locks;
+#[cfg_attr(not(feature = "otel"), path = "no_otel.rs")]
+mod otel;
 mod proc;
 mod run;
 mod settings;
@@ -50,22 +52,25 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
 }
 
 fn start(cli: &Cli) -> Result<u8, Failure> {
-    trace(cli.globals.verbose);
+    let _exporting = trace(cli.globals.verbose);
     let config = Config::resolve(&cli.globals)?;
     cli.verb.main(&config)
 }
 
 /// `-v` tells what the library does, `-vv` in detail; else `RUST_LOG` decides, and without it only `zooky: …`
-/// lines are written.
-fn trace(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
+/// lines are written. What is returned hands the last spans over when it is dropped, if they are exported.
+fn trace(verbose: u8) -> Option<otel::Export> {
+    use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
     let filter = match verbose {
         0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")),
         1 => EnvFilter::new("debug"),
         _ => EnvFilter::new("trace"),
     };
+    let lines = fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let (spans, export) = otel::layer().unzip();
     // Nobody else sets one in this process; if somebody had, theirs would do.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = registry().with(lines).with(spans).try_init();
+    export
 }
 
 /// Runs a verb's work on this thread. Nothing of it outlives the call.
