@@ -38,7 +38,7 @@ impl Revoke {
         Revoke { immediately: true, held_longer_than: None }
     }
 
-    /// Only those who have held the lock for longer than this. That is counted on the server's clock from when their node
+    /// Only those who have held the lock for longer than this; with zero, whoever holds it. That is counted on the server's clock from when their node
     /// was created, waiting included, unless this acquirer saw them come to the lock: then from that moment.
     pub const fn held_longer_than(self, time: Duration) -> Revoke {
         Revoke { held_longer_than: Some(time), ..self }
@@ -107,14 +107,14 @@ impl Recipe {
         };
         let mut result = Revocation::default();
         let now_ms = match how.held_longer_than {
-            Some(_) if !contenders.is_empty() => self.server_ms(&session).await?,
+            Some(longer) if !longer.is_zero() && !contenders.is_empty() => self.server_ms(&session).await?,
             _ => 0,
         };
         // From behind: a waiter must not be granted the lock just before its own node goes.
         for contender in contenders.into_iter().rev() {
-            let counts = how
-                .held_longer_than
-                .is_none_or(|longer| contender.holding == Some(true) && age(now_ms, &contender) > longer);
+            let counts = how.held_longer_than.is_none_or(|longer| {
+                contender.holding == Some(true) && (longer.is_zero() || age(now_ms, &contender) > longer)
+            });
             if counts {
                 revoke_one(&self.owner, &session, contender, how, &mut result).await?;
             }
