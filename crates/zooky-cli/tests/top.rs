@@ -70,7 +70,8 @@ fn top_shows_sorts_filters_and_frees() {
     let got = dir.path().join("got");
     let second = sh(&format!("echo second >> {}; exec sleep 1000", got.display()));
     let mut holder = Running::start(&mut server.zooky(&["run", "deploy", "--", "sleep", "1000"]));
-    let mut shared = Running::start(&mut server.zooky(&["run", "--shared", "archive", "--", "sleep", "1000"]));
+    let mut shared =
+        Running::start(&mut server.zooky(&["run", "--shared", "archive", "--", "sleep", "1000"]));
     let script =
         format!("{ZOOKY} --servers {} --session-timeout 4 top; echo left with $?; cat", server.hosts());
     let top = Terminal::start(&script);
