@@ -52,21 +52,30 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
 }
 
 fn start(cli: &Cli) -> Result<u8, Failure> {
-    let _exporting = trace(cli.globals.verbose);
+    let _exporting = trace(cli.globals.verbose, matches!(cli.verb, verbs::Verb::Server(_)));
     let config = Config::resolve(&cli.globals)?;
     cli.verb.main(&config)
 }
 
+/// What whoever runs a server must hear of without asking, and what no client can bring about: files that are not as
+/// they should be.
+const SERVERS_TROUBLES: &str =
+    "zooky_server::server=warn,zooky_server::log=warn,zooky_server::net::tls=error";
+
 /// `-v` tells what the library does, `-vv` in detail; else `RUST_LOG` decides, and without it only `zooky: …`
-/// lines are written. What is returned hands the last spans over when it is dropped, if they are exported.
-fn trace(verbose: u8) -> Option<otel::Export> {
+/// lines are written, and a server's troubles with its files. What is returned hands the last spans over when it is
+/// dropped, if they are exported.
+fn trace(verbose: u8, serves: bool) -> Option<otel::Export> {
+    use std::io::IsTerminal;
     use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
+    let quiet = if serves { SERVERS_TROUBLES } else { "off" };
     let filter = match verbose {
-        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")),
+        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet)),
         1 => EnvFilter::new("debug"),
         _ => EnvFilter::new("trace"),
     };
-    let lines = fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_filter(filter);
     let (spans, export) = otel::layer().unzip();
     // Nobody else sets one in this process; if somebody had, theirs would do.
     let _ = registry().with(lines).with(spans).try_init();
