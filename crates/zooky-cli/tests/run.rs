@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{LONG, Running, Server, group_is_gone, lines, run, sh};
+use common::{LONG, Running, Server, group_is_gone, run, sh};
 use rustix::process::Signal;
 use std::process::Command;
 use zooky_testkit::eventually;
@@ -173,39 +173,9 @@ fn a_long_wait_says_for_whom_and_a_signal_ends_it() {
     );
 }
 
-/// A read-modify-write without any other protection, fifty times at once.
 #[test]
 fn fifty_at_once_exclude_each_other() {
-    let server = Server::start();
-    let dir = tempfile::tempdir().unwrap();
-    let script = "
-        mkdir inside || echo overlap >> trouble
-        n=$(cat count 2>/dev/null || echo 0)
-        echo $ZOOKY_FENCING_TOKEN >> tokens
-        echo $((n + 1)) > count
-        rmdir inside || echo overlap >> trouble";
-    let mut all: Vec<Running> = (0..50)
-        .map(|_| {
-            let mut command = common::zooky(&[
-                "--servers",
-                &server.hosts(),
-                "--session-timeout",
-                "30",
-                "run",
-                "fifty",
-                "--",
-            ]);
-            Running::start(command.args(sh(script)).current_dir(dir.path()))
-        })
-        .collect();
-    for one in &mut all {
-        let code = one.code();
-        assert_eq!(code, 0, "{}", one.errors());
-    }
-    assert_eq!(lines(&dir.path().join("trouble")), Vec::<String>::new());
-    assert_eq!(lines(&dir.path().join("count")), ["50"]);
-    let tokens = lines(&dir.path().join("tokens"));
-    assert!(tokens.is_sorted_by(|a, b| a < b), "tokens grow in the order of grants: {tokens:?}");
+    common::crowd(50);
 }
 
 #[test]
