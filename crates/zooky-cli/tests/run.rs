@@ -51,11 +51,14 @@ fn the_lock_and_its_token_are_in_the_environment() {
 #[test]
 fn conflicts_are_flocks() {
     let server = Server::start();
+    // A timeout that a busy machine does not reach.
+    let zooky = |args: &[&str]| {
+        common::zooky(&[&["--servers", &server.hosts(), "--session-timeout", "30"], args].concat())
+    };
     let dir = tempfile::tempdir().unwrap();
     for holder_shared in [false, true] {
         let mode = if holder_shared { "-s" } else { "-x" };
-        let mut ours =
-            Running::start(server.zooky(&["run", mode, "c", "--"]).args(sh("echo in; exec sleep 1000")));
+        let mut ours = Running::start(zooky(&["run", mode, "c", "--"]).args(sh("echo in; exec sleep 1000")));
         // -F: flock becomes the command, so that ending the one ends the other.
         let file = dir.path().join(mode);
         let mut theirs = Command::new("flock");
@@ -77,8 +80,7 @@ fn conflicts_are_flocks() {
             &["-w", "x"],
         ];
         for flags in flags {
-            let (our_code, out, errors) =
-                run(server.zooky(&["run"]).args(*flags).args(["c", "--", "echo", "ran"]));
+            let (our_code, out, errors) = run(zooky(&["run"]).args(*flags).args(["c", "--", "echo", "ran"]));
             let (their_code, their_out, _) =
                 run(Command::new("flock").args(*flags).arg(&file).args(["echo", "ran"]));
             assert_eq!((our_code, &out), (their_code, &their_out), "{flags:?}, held {mode}: {errors}");
