@@ -196,5 +196,5 @@ pub(crate) fn crowd(count: usize) {
     assert_eq!(lines(&dir.path().join("count")), [count.to_string()]);
     let tokens = lines(&dir.path().join("tokens"));
     assert!(tokens.is_sorted_by(|a, b| a < b), "tokens grow in the order of grants: {tokens:?}");
-    assert_eq!(run(&mut zooky(&flags[..5]).args(["-n", "crowd", "--", "true"])).0, 0, "the queue is empty");
+    assert_eq!(run(zooky(&flags[..5]).args(["-n", "crowd", "--", "true"])).0, 0, "the queue is empty");
 }
