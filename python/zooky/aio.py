@@ -34,7 +34,8 @@ class AsyncLock(Held):
         self.identifier = identifier
         self._mode = mode
         self._max_leases = max_leases
-        self._tasks = asyncio.Lock()
+        # Made in the first acquire: before CPython 3.10 it takes the loop of where it is made.
+        self._tasks: Optional[asyncio.Lock] = None
 
     async def acquire(self, timeout: Optional[float] = None) -> bool:
         """Waits until it is granted, and returns True.
@@ -43,11 +44,12 @@ class AsyncLock(Held):
         :raises zooky.LockTimeout: it was not granted in time. Its node is removed in the background.
         """
         native = self.client._running().lock(self.path, self._mode, self.identifier, self._max_leases)
-        await self._tasks.acquire()
+        tasks = self._tasks = self._tasks or asyncio.Lock()
+        await tasks.acquire()
         try:
             self._guard = await native.acquire_async(timeout)
         except BaseException:
-            self._tasks.release()
+            tasks.release()
             raise
         return True
 
@@ -58,13 +60,13 @@ class AsyncLock(Held):
 
         :raises zooky.LockLost: it had been lost before.
         """
-        guard = self._give_up()
-        if guard is None:
+        guard, tasks = self._give_up(), self._tasks
+        if guard is None or tasks is None:
             return False
         try:
             return await guard.release_async()
         finally:
-            self._tasks.release()
+            tasks.release()
 
     async def wait_lost(self) -> bool:
         """Waits until it is lost; False if it is released before."""
