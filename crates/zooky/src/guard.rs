@@ -1,5 +1,6 @@
 //! A guard: the lock is held, for as long as it says so.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub(crate) struct Held {
     /// Whose turn it is among the tasks of this process, if they share the node.
     seat: Option<Seat>,
     released: Flag,
+    /// It was lost already when it was released.
+    lost_before: AtomicBool,
     holding: Holding,
     /// The guard that took this one's place when it was upgraded or downgraded.
     successor: OnceLock<Arc<Held>>,
@@ -70,8 +73,8 @@ impl Guard {
         let released = Flag::default();
         let mode = tenure.role.mode();
         let holding = Holding::begin(&tenure.recipe.path, mode, &tenure.node, token);
-        let successor = OnceLock::new();
-        Guard { held: Arc::new(Held { tenure, token, seat, released, holding, successor }) }
+        let (lost_before, successor) = (AtomicBool::new(false), OnceLock::new());
+        Guard { held: Arc::new(Held { tenure, token, seat, released, lost_before, holding, successor }) }
     }
 
     /// The lock's path.
@@ -140,7 +143,7 @@ impl Guard {
                 held.lost().await;
                 match held.successor.get().cloned() {
                     Some(next) => held = next,
-                    None => return !held.released.is_up(),
+                    None => return !held.released.is_up() || held.lost_before.load(Ordering::Acquire),
                 }
             }
         }
@@ -303,10 +306,14 @@ impl Held {
 
     /// The holder lets go. The node, if it is now for the caller to remove.
     fn let_go(&self) -> Option<Arc<Tenure>> {
+        if self.released.is_up() {
+            return None;
+        }
+        // Before the flag: whoever waits for the loss looks at this when the flag is up.
+        self.lost_before.store(self.state() == GuardState::Lost, Ordering::Release);
         if !self.released.raise() {
             return None;
         }
-        self.state();
         self.holding.end();
         match &self.seat {
             None => Some(self.tenure.clone()),

@@ -62,6 +62,14 @@ async fn a_guard_whose_node_is_deleted_is_lost(hosts: String) {
     assert!(told.await.unwrap());
     assert!(matches!(guard.release().await, Err(Error::Lost { path: lost }) if lost == path));
 
+    // It is told, too, if the loss was noticed and the guard given up before its future was looked at.
+    let guard = lock.acquire().await.unwrap();
+    let told = guard.on_lost();
+    observer.session.delete(guard.path(), -1).await.unwrap();
+    guard.lost().await;
+    drop(guard);
+    assert!(told.await, "the loss came first");
+
     // At once, too: nobody had the time to notice.
     let guard = lock.acquire().await.unwrap();
     observer.session.delete(guard.path(), -1).await.unwrap();
