@@ -149,6 +149,16 @@ def test_list_and_show(server, client):
     assert "Free" in run(SCRIPT, *zktools, "list")[1]
 
 
+def test_remove(server, client):
+    """An empty lock is removed, one that is held is not."""
+    zktools = ["--host", server.hosts, "--lock_root", "/ZktoolsLocks"]
+    with ZkWriteLock(client, "barney") as barney:
+        code, out, errors = run(SCRIPT, *zktools, "remove", "barney")
+        assert code == 1 and client.exists(barney.lock_path), (out, errors)
+    assert run(SCRIPT, *zktools, "remove", "barney")[0] == 0
+    assert not client.exists(barney.lock_path)
+
+
 def test_a_server_in_the_background(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
