@@ -2,7 +2,7 @@
 # Any of them may be run again and again; what is there is not built or fetched twice.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint fmt peers python bench soak mutants fuzz
+.PHONY: help demo ensemble test check lint fmt peers python bench soak mutants fuzz
 
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -16,6 +16,10 @@ help: ## this list
 
 demo: ## three processes contend for one lock
 	cargo run --release -- demo
+
+ensemble: ## three Apache ZooKeepers on loopback, until Ctrl-C
+	@tests/peers/install
+	@cargo run --quiet -p zooky-testkit --example apache -- ensemble 2000
 
 test: peers lint ## everything that must hold before a change is merged
 	cargo test --workspace --doc $(NO_DOCTESTS)

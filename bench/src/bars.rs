@@ -30,7 +30,7 @@ use PeerKind::{Curator, Floor, Kazoo, Redis, Zooky};
 use ServerKind::{Apache, Ours, Redis as RedisServer};
 use Workload::{Awaited, Background, Behind, Handoff, Many};
 
-const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: Side, theirs: Side) -> Bar {
+pub(crate) const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: Side, theirs: Side) -> Bar {
     Bar { what, limit, ours, theirs: Some(theirs), metric }
 }
 

@@ -13,7 +13,7 @@ and where it was.
 ";
 
 /// The parts in the order in which they stand. What a profile showed is written by hand, and kept like the others.
-const PARTS: [&str; 6] = ["locks", "handover", "server", "starts", "profile", "hostile"];
+const PARTS: [&str; 7] = ["locks", "handover", "python", "server", "starts", "profile", "hostile"];
 
 /// Puts `text` in place of the part `name` in the document at `path`.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> Result<(), Failure> {

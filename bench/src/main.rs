@@ -18,6 +18,7 @@ mod machine;
 mod peers;
 mod protocol;
 mod proxy;
+mod python;
 mod queue;
 mod report;
 mod rounds;
@@ -94,8 +95,8 @@ struct Measure {
     #[arg(long)]
     quick: bool,
     /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
-    /// writers, a long queue that is drained, handoff before a queue, joining a queue; hand-overs within a process; the
-    /// servers as they serve; their starts and memory; a good client beside hostile ones
+    /// writers, a long queue that is drained, handoff before a queue, joining a queue; hand-overs within a process;
+    /// clients in Python; the servers as they serve; their starts and memory; a good client beside hostile ones
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -126,6 +127,7 @@ enum Part {
     Behind,
     Join,
     Handover,
+    Python,
     Server,
     Starts,
     Hostile,
@@ -163,6 +165,9 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if wanted(Part::Handover) {
         handover(args)?;
     }
+    if wanted(Part::Python) {
+        python(args)?;
+    }
     if wanted(Part::Server) {
         server(args)?;
     }
@@ -198,6 +203,15 @@ fn handover(args: &Measure) -> Result<(), Failure> {
     let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
     let text = handover::measure(&plan, data.path(), &when)?;
     publish(args, "handover", &text, true)
+}
+
+fn python(args: &Measure) -> Result<(), Failure> {
+    let plan = python::plan(args.quick);
+    python::install()?;
+    let data = data_directory(args.data.as_deref())?;
+    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let text = python::report(&plan, &rounds::run(&plan, data.path())?, &when);
+    publish(args, "python", &text, true)
 }
 
 fn server(args: &Measure) -> Result<(), Failure> {

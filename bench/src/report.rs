@@ -34,7 +34,8 @@ pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str
     let versions: Vec<String> =
         results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     text += &format!("{}; tokio runtime: {}.\n\n{METHOD}", versions.join(", "), plan.flavor.name());
-    text += &bars(results);
+    text += &bars("The bars", BARS.iter().chain(&FLOOR_BARS), results);
+    text += &on_the_wire(results);
     text += &free_lock(results);
     text += &in_background(results);
     text += &many(plan, results);
@@ -64,7 +65,8 @@ pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str
     text
 }
 
-fn bars(results: &Results) -> String {
+/// Each bar that was measured, and whether it is met.
+pub(crate) fn bars<'a>(title: &str, bars: impl Iterator<Item = &'a Bar>, results: &Results) -> String {
     let row = |bar: &Bar| {
         let figure = bar.figure(results)?;
         let verdict = if bar.limit.is_met(figure.median) { "met" } else { "**missed**" };
@@ -74,8 +76,11 @@ fn bars(results: &Results) -> String {
         };
         Some(vec![bar.what.to_string(), ratio_digits(figure), limit, verdict.to_string()])
     };
-    let rows: Vec<_> = BARS.iter().chain(&FLOOR_BARS).filter_map(row).collect();
-    let mut text = table("The bars", &["what", "ratio, or figure", "bar", ""], &rows);
+    table(title, &["what", "ratio, or figure", "bar", ""], &bars.filter_map(row).collect::<Vec<_>>())
+}
+
+fn on_the_wire(results: &Results) -> String {
+    let mut text = String::new();
     for server in [ServerKind::Apache, ServerKind::Ours] {
         if let Some(trace) = results.traces.get(&(PeerKind::Zooky, server)) {
             let trips = trace.acquire_round_trips();
@@ -212,11 +217,11 @@ fn limits(limits: &[Limits]) -> String {
     table("The machine's limits", &["what", "p50"], &rows.collect::<Vec<_>>())
 }
 
-fn names((peer, server): Pair) -> Vec<String> {
+pub(crate) fn names((peer, server): Pair) -> Vec<String> {
     vec![peer.name().to_string(), server.name().to_string()]
 }
 
-fn figure(results: &Results, workload: Workload, pair: Pair, metric: Metric) -> String {
+pub(crate) fn figure(results: &Results, workload: Workload, pair: Pair, metric: Metric) -> String {
     Spread::of(&results.per_round(workload, pair, metric)).map_or("–".to_string(), digits)
 }
 

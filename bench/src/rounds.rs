@@ -261,7 +261,9 @@ impl Sample {
 
     fn seconds(&self) -> Option<f64> {
         match self {
-            Sample::Cycles(_) | Sample::Joins(_) => None,
+            // One after the other: between two cycles next to nothing happens.
+            Sample::Cycles(_) => Some(self.latencies_us().iter().sum::<f64>() / 1e6).filter(|all| *all > 0.0),
+            Sample::Joins(_) => None,
             Sample::Rate(rate) => Some(rate.seconds),
             Sample::Handoffs(handoffs) | Sample::Drained { handoffs, .. } => Some(handoffs.seconds),
         }

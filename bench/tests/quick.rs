@@ -83,3 +83,12 @@ fn a_quick_run_sets_hostile_clients_upon_a_good_one() {
         assert!(report.lines().any(|it| it.starts_with(line) && !it.contains("NaN")), "{line}: {report}");
     }
 }
+
+#[test]
+fn a_quick_run_compares_kazoo_and_zooky_in_python() {
+    let report = bench(&["--quick", "--only", "python"]);
+    assert_eq!(rows(&report, "zooky's acquisitions per second / kazoo's"), 8, "{report}");
+    assert_eq!(rows(&report, "A free lock"), 8, "{report}");
+    assert_eq!(rows(&report, "Handoff among 8 sessions in one process"), 8, "{report}");
+    assert!(!report.contains("| – |"), "{report}");
+}

@@ -1,11 +1,12 @@
-"""Deep Lake, several writers, some readers: what breaks without locks, and what does not with them.
+"""Deep Lake 3.9, several writers, some readers: what breaks without locks, and what does not with them.
 
     python story.py                     # with locks, on the embedded server
     python story.py --without-locks     # to see what breaks
+    python story.py --kind langchain    # or dataset; by default the vector store
     python story.py --hosts zk1:2181    # on a ZooKeeper of yours
 
-Needs deeplake 3.9: pip install zooky 'deeplake==3.9.52' 'numpy<2'. It exits with 1 if, with locks, a row is missing or
-a search failed.
+Needs deeplake 3.9: pip install zooky 'deeplake==3.9.52' 'numpy<2' (for LangChain also 'langchain-community==0.3.31'
+'langchain<1'). It exits with 1 if, with locks, a row is missing or a search failed.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def start(role, who, store, rows, hosts):
-    command = [sys.executable, str(HERE / "worker.py"), role, "--store", store, "--rows", str(rows), "--who", who]
+def start(role, kind, who, store, rows, hosts):
+    command = [sys.executable, str(HERE / "worker.py"), role, kind]
+    command += ["--store", store, "--rows", str(rows), "--who", who]
     if hosts is not None:
         command += ["--hosts", hosts]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -35,21 +37,71 @@ def outcomes(processes):
     return collections.Counter(line[4:].strip() for line in lines if line.startswith("row "))
 
 
-def readable(store):
-    """How many rows of the store can be read back, by a process that has seen none of it."""
-    code = (
-        "import offline, sys; from deeplake.core.vectorstore import VectorStore;"
-        "store = VectorStore(sys.argv[1], read_only=True, verbose=False);"
-        "print('rows', len(set(row['text'].data()['value'] for row in store.dataset)))"
-    )
-    command = [sys.executable, "-c", code, store]
+READ = """
+import json, sys
+from stores import KINDS, whole
+
+kind = KINDS[sys.argv[1]]
+store = kind.open(sys.argv[2], read_only=True)
+rows = whole(kind.columns(store))
+whole(kind.search(store, rows[0]))
+print("rows", json.dumps(rows))
+"""
+
+
+def readable(kind, store):
+    """The rows of the store, as a process reads and searches them that has seen none of it; none if it cannot."""
+    command = [sys.executable, "-c", READ, kind, store]
     read = subprocess.run(command, cwd=HERE, text=True, capture_output=True)
-    counts = [line.split()[1] for line in read.stdout.splitlines() if line.startswith("rows ")]
-    return int(counts[0]) if counts else 0
+    rows = [line[5:] for line in read.stdout.splitlines() if line.startswith("rows ")]
+    return json.loads(rows[0]) if rows else []
+
+
+def tell(kind, hosts, writers=4, readers=2, rows=50):
+    """Lets so many writers write so many rows each, while readers search as often; returns what came of it."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = os.path.join(directory, "store")
+        # The store is there before the readers look for it.
+        first = start("writer", kind, "first", store, 1, hosts)
+        outcomes_of_first = first.communicate("go\n")[0]
+        assert "row ok" in outcomes_of_first, outcomes_of_first
+
+        writing = [start("writer", kind, f"writer{n}", store, rows, hosts) for n in range(writers)]
+        reading = [start("reader", kind, f"reader{n}", store, rows, hosts) for n in range(readers)]
+        for process in writing + reading:
+            assert process.stdout.readline() == "ready\n"
+        for process in writing + reading:
+            process.stdin.write("go\n")
+            process.stdin.close()
+        written, searched = outcomes(writing), outcomes(reading)
+        for process in writing + reading:
+            process.wait()
+        found = [row for row in readable(kind, store) if row != "first-0"]
+        return {
+            "locks": hosts is not None,
+            "rows": writers * rows,
+            "written": written.pop("ok", 0),
+            "readable afterwards": len(set(found)),
+            "twice": len(found) - len(set(found)),
+            "writers' errors": dict(written),
+            "searches": readers * rows,
+            "whole": searched.pop("ok", 0),
+            "readers' errors": dict(searched),
+        }
+
+
+def is_good(told):
+    """Whether every row is there once, and every search found whole rows."""
+    rows = told["rows"]
+    return (
+        (told["written"], told["readable afterwards"], told["twice"]) == (rows, rows, 0)
+        and told["whole"] == told["searches"]
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=["vectors", "dataset", "langchain"], default="vectors")
     parser.add_argument("--without-locks", action="store_true")
     parser.add_argument("--hosts")
     parser.add_argument("--writers", type=int, default=4)
@@ -65,36 +117,9 @@ def main():
             import zooky
 
             hosts = stack.enter_context(zooky.Server()).hosts
-        store = os.path.join(stack.enter_context(tempfile.TemporaryDirectory()), "store")
-        # The store is there before the readers look for it.
-        first = start("writer", "first", store, 1, hosts)
-        outcomes_of_first = first.communicate("go\n")[0]
-        assert "row ok" in outcomes_of_first, outcomes_of_first
-
-        writers = [start("writer", f"writer{n}", store, args.rows, hosts) for n in range(args.writers)]
-        readers = [start("reader", f"reader{n}", store, args.rows, hosts) for n in range(args.readers)]
-        for process in writers + readers:
-            assert process.stdout.readline() == "ready\n"
-        for process in writers + readers:
-            process.stdin.write("go\n")
-            process.stdin.close()
-        written, searched = outcomes(writers), outcomes(readers)
-        for process in writers + readers:
-            process.wait()
-        wanted = args.writers * args.rows
-        result = {
-            "locks": hosts is not None,
-            "rows written": f"{written['ok']} of {wanted}",
-            "rows readable afterwards": f"{max(readable(store) - 1, 0)} of {wanted}",
-            "writers' errors": {name: count for name, count in written.items() if name != "ok"},
-            "searches": f"{searched['ok']} of {args.readers * args.rows}",
-            "readers' errors": {name: count for name, count in searched.items() if name != "ok"},
-        }
-        print(json.dumps(result, indent=2))
-        whole = [f"{wanted} of {wanted}"] * 2 == [result["rows written"], result["rows readable afterwards"]]
-        if hosts is not None and not (whole and searched["ok"] == args.readers * args.rows):
-            return 1
-    return 0
+        told = tell(args.kind, hosts, args.writers, args.readers, args.rows)
+    print(json.dumps(told, indent=2))
+    return 0 if is_good(told) or not told["locks"] else 1
 
 
 if __name__ == "__main__":

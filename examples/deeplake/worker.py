@@ -1,4 +1,4 @@
-"""One process of the story: it writes rows to a vector store, or searches it, with locks or without.
+"""One process of the story: it writes rows to a store, or searches it, with locks or without.
 
 Run by story.py. What came of each row or search is printed as `row ok`, or `row` and the kind of the error.
 """
@@ -7,53 +7,39 @@ import argparse
 import sys
 from contextlib import nullcontext
 
-import offline  # noqa: F401  Before deeplake.
-import numpy as np
-from deeplake.core.vectorstore import VectorStore
+from stores import KINDS, whole
 
 import zooky
 from zooky.deeplake import read_lock, write_lock
 
-#: A model would be used here; the length of the text and its first letters will do.
-WIDTH = 8
 
-
-def embedding(texts):
-    texts = [texts] if isinstance(texts, str) else texts
-    return [np.frombuffer(text.encode().ljust(WIDTH)[:WIDTH], dtype=np.uint8).astype(np.float32) for text in texts]
-
-
-def write(store, who, number):
+def write(kind, path, who, number):
     # Opened under the lock: another worker has written since the last time.
-    vectors = VectorStore(store, lock_enabled=False, verbose=False)
-    text = f"{who}-{number}"
-    vectors.add(
-        text=[text],
-        metadata=[{"who": who, "number": number}],
-        embedding_function=embedding,
-        embedding_data=[text],
-    )
+    store = kind.open(path)
+    kind.add(store, f"{who}-{number}")
+    if number % 10 == 9:
+        # Nine of ten writes only append; this one changes what is there.
+        kind.replace(store, f"{who}-{number - 5}")
 
 
-def search(store, who, number):
-    vectors = VectorStore(store, read_only=True, lock_enabled=False, verbose=False)
-    found = vectors.search(embedding_data=f"{who}-{number}", embedding_function=embedding, k=4)
-    if len(found["text"]) != len(found["metadata"]):
-        raise ValueError("a torn read")
+def search(kind, path, who, number):
+    store = kind.open(path, read_only=True)
+    if not whole(kind.search(store, f"{who}-{number}")):
+        raise LookupError("the store has rows, and none was found")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["writer", "reader"])
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--store", required=True)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--who", required=True)
     parser.add_argument("--hosts", help="ZooKeeper; without it no lock is taken")
     args = parser.parse_args()
 
-    if args.hosts is None:
-        lock = nullcontext
-    else:
+    lock, client = nullcontext, None
+    if args.hosts is not None:
         client = zooky.Client(hosts=args.hosts)
         client.start()
         take = write_lock if args.role == "writer" else read_lock
@@ -67,11 +53,11 @@ def main():
         try:
             # One row under each lock, as many small workers do it.
             with lock():
-                step(args.store, args.who, number)
+                step(KINDS[args.kind], args.store, args.who, number)
             print("row ok", flush=True)
         except Exception as error:  # Whatever deeplake raises when another writes at the same time.
             print("row", type(error).__name__, flush=True)
-    if args.hosts is not None:
+    if client is not None:
         client.stop()
 
 

@@ -8,12 +8,14 @@
 ...     with read_lock("./my_vector_store", hosts=server.hosts):
 ...         pass    # VectorStore("./my_vector_store", read_only=True).search(...)
 
-The lock's znode is ``/deeplake/`` and the dataset's path, with percent signs for slashes; a local path is made
-absolute first. All who write one dataset must therefore call it by one name: a bucket's URL, or the same mount point.
+The lock's znode is ``/deeplake-locks/`` and the dataset's path, with percent signs for slashes; a local path is made
+absolute first. (Not below ``/deeplake``, which is itself the lock in Deep Lake's tutorial.) All who write one dataset
+must therefore call it by one name: a bucket's URL, or the same mount point.
 
 With deeplake 3.9 take the write lock around opening *and* writing, with ``lock_enabled=False``, and the read lock
-around opening and reading, also where writers only append. With deeplake 4 plain appends need no lock;
-read-modify-write does.
+around opening and reading, also where writers only append. Set ``deeplake.constants.LOCKS_ENABLED = False`` besides:
+the views that a filter makes do not inherit ``lock_enabled``, and take Deep Lake's own lock in spite of it. With
+deeplake 4 plain appends need no lock; read-modify-write does.
 """
 
 import contextlib
@@ -39,12 +41,12 @@ def lock_path(dataset: PathLike) -> str:
     """The znode that stands for a dataset.
 
     >>> lock_path("s3://bucket/images")
-    '/deeplake/s3%3A%2F%2Fbucket%2Fimages'
+    '/deeplake-locks/s3%3A%2F%2Fbucket%2Fimages'
     """
     name = os.fspath(dataset)
     if "://" not in name:
         name = os.path.realpath(os.path.expanduser(name))
-    return "/deeplake/" + quote(name.rstrip("/") or "/", safe="")
+    return "/deeplake-locks/" + quote(name.rstrip("/") or "/", safe="")
 
 
 @contextlib.contextmanager

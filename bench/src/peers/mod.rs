@@ -11,6 +11,7 @@ mod zooky;
 
 use crate::failure::Failure;
 use crate::protocol::{Cycles, Handoffs, Hello, Order, Rate, Release, Standing, Waited};
+use crate::python;
 use crate::servers::ServerKind;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -19,6 +20,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zooky_testkit::{JavaProgram, Script, Talk};
+
+/// The clients in Python, by threads and by tasks.
+const THREADS: &str = include_str!("threads.py");
+const ASYNCIO: &str = include_str!("aio.py");
 
 /// A client under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
@@ -37,6 +42,12 @@ pub(crate) enum PeerKind {
     Redis,
     /// etcd's lock service, on etcd.
     Etcd,
+    /// kazoo, waited for in threads by the tasks of a program with asyncio.
+    KazooAsyncio,
+    /// Ours for Python.
+    ZookyPython,
+    /// Ours for Python, awaited.
+    ZookyPythonAsyncio,
 }
 
 impl PeerKind {
@@ -51,6 +62,10 @@ impl PeerKind {
         PeerKind::Etcd,
     ];
 
+    /// Those in Python, which are measured beside each other.
+    pub(crate) const PYTHON: [PeerKind; 4] =
+        [PeerKind::Kazoo, PeerKind::KazooAsyncio, PeerKind::ZookyPython, PeerKind::ZookyPythonAsyncio];
+
     /// Its name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -61,6 +76,9 @@ impl PeerKind {
             PeerKind::Floor => "floor",
             PeerKind::Redis => "redis",
             PeerKind::Etcd => "etcd",
+            PeerKind::KazooAsyncio => "kazoo-asyncio",
+            PeerKind::ZookyPython => "zooky-python",
+            PeerKind::ZookyPythonAsyncio => "zooky-python-asyncio",
         }
     }
 
@@ -96,7 +114,14 @@ impl PeerKind {
     /// Starts its process. `flavor` is the tokio runtime of those that run on one.
     pub(crate) fn spawn(self, flavor: Flavor) -> Result<Talk, Failure> {
         Ok(match self {
-            PeerKind::Kazoo => Script::new(include_str!("kazoo.py")).spawn(),
+            PeerKind::Kazoo => Script::new(THREADS).args(["kazoo", self.name()]).spawn(),
+            PeerKind::KazooAsyncio => Script::new(ASYNCIO).args(["kazoo", self.name()]).spawn(),
+            PeerKind::ZookyPython => {
+                Script::new(THREADS).args(["zooky", self.name()]).interpreter(python::interpreter()).spawn()
+            }
+            PeerKind::ZookyPythonAsyncio => {
+                Script::new(ASYNCIO).args(["zooky", self.name()]).interpreter(python::interpreter()).spawn()
+            }
             PeerKind::Curator => JavaProgram::new("Curator", include_str!("Curator.java")).spawn_with(&[
                 "-Xms256m",
                 "-Xmx256m",
@@ -285,7 +310,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_command_line() {
         use clap::ValueEnum;
-        for kind in PeerKind::ALL {
+        for kind in PeerKind::ALL.into_iter().chain(PeerKind::PYTHON) {
             assert_eq!(PeerKind::from_str(kind.name(), false), Ok(kind));
         }
         for flavor in [Flavor::Current, Flavor::Multi] {

@@ -1,7 +1,8 @@
 //! The command line as the user types it. What it means together with the environment is `config`'s business.
 
-use crate::verbs::Verb;
-use clap::{Args, Parser};
+use crate::verbs::{self, Verb};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
 use std::time::Duration;
 
 /// Distributed locks from the command line, on ZooKeeper or on nothing at all.
@@ -14,6 +15,21 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+impl Cli {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// clap's: what is wrong with it, or the help that was asked for.
+    pub(crate) fn read(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        if !args.iter().any(|arg| arg == "--") {
+            command = command.mut_subcommand("run", verbs::without_separator);
+        }
+        let matches = command.try_get_matches_from(args)?;
+        Cli::from_arg_matches(&matches)
+    }
+}
+
 const ENVIRONMENT: &str = "\
 With neither --servers nor ZOOKY_SERVERS, zooky uses the ZooKeeper at localhost:2181. If there never was one, it \
 starts a server of its own in the background, for this machine only; `zooky server stop` stops it.
@@ -24,15 +40,16 @@ refused; 74 output; 77 no rights; 78 environment. `zooky run` passes the command
 /// What every verb understands.
 #[derive(Debug, Args)]
 pub(crate) struct Globals {
-    /// ZooKeeper servers, `host:port,host:port/chroot` [env: ZOOKY_SERVERS, default: localhost:2181]
+    /// ZooKeeper servers, `host:port,host:port/chroot` [env: ZOOKY_SERVERS] [default: localhost:2181]
     #[arg(long, visible_alias = "host", global = true, value_name = "HOSTS")]
     pub(crate) servers: Option<String>,
-    /// Where a NAME without a leading slash lives [default: /locks]; with it, tables are zktools' own
+    /// Where a NAME without a leading slash lives; given here, tables are zktools' own [env: ZOOKY_LOCK_ROOT] [default:
+    /// /locks]
     #[arg(long = "lock_root", visible_alias = "lock-root", global = true, value_name = "PATH")]
     pub(crate) lock_root: Option<String>,
-    /// How long the servers keep our locks when they hear nothing from us, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = positive_seconds)]
-    pub(crate) session_timeout: Duration,
+    /// How long the servers keep our locks when they hear nothing from us [env: ZOOKY_SESSION_TIMEOUT] [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = session_timeout)]
+    pub(crate) session_timeout: Option<Duration>,
     /// Tell on standard error what is going on; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -50,7 +67,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(number.min(LONGEST)))
 }
 
-fn positive_seconds(text: &str) -> Result<Duration, String> {
+/// A session timeout in seconds, within what the protocol can say.
+pub(crate) fn session_timeout(text: &str) -> Result<Duration, String> {
     let duration = seconds(text)?;
     // The protocol counts milliseconds in 32 bits.
     if duration.as_millis() == 0 || duration.as_millis() > i32::MAX as u128 {
@@ -62,7 +80,6 @@ fn positive_seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_description_is_sound() {

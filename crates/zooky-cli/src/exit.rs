@@ -51,6 +51,11 @@ impl Failure {
         Failure::new(OS, format!("{what}: {error}"))
     }
 
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
     /// What it says, on one line.
     pub(crate) fn line(&self) -> String {
         self.message.as_deref().unwrap_or_default().replace('\n', " ")

@@ -58,7 +58,7 @@ impl From<&LockSummary> for Lock {
             name: lock.name.clone(),
             path: lock.path.clone(),
             status: locks::status(lock.is_locked()),
-            mode: lock.holders.first().map(|one| locks::mode(one.mode)),
+            mode: lock.holders.first().map(locks::mode),
             holders: lock.holders.iter().map(Member::from).collect(),
             waiters: lock.waiters,
             since_ms: lock.holders.iter().map(Contender::since_ms).min(),
@@ -87,7 +87,7 @@ impl From<&Contender> for Member {
         Member {
             node: contender.name.clone(),
             holding: contender.holding == Some(true),
-            mode: locks::mode(contender.mode),
+            mode: locks::mode(contender),
             dialect: contender.dialect.to_string(),
             sequence: contender.sequence,
             session: format!("0x{:x}", contender.session()),
@@ -97,6 +97,13 @@ impl From<&Contender> for Member {
             czxid: contender.stat.czxid,
         }
     }
+}
+
+/// Prints one value on one line: one of many that come over time.
+pub(crate) fn print_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(std::io::Error::from)?;
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
 }
 
 /// Prints one value and a line's end.

@@ -17,11 +17,12 @@ mod run;
 mod settings;
 mod table;
 mod time;
+mod top;
 mod verbs;
+mod xdg;
 
 pub use hidden::Invocation;
 
-use clap::Parser;
 use cli::Cli;
 use config::Config;
 use exit::Failure;
@@ -42,7 +43,7 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
     if let Some(code) = hidden::main(&args) {
         return code;
     }
-    match Cli::try_parse_from(args) {
+    match Cli::read(args) {
         Ok(cli) => start(&cli).unwrap_or_else(Failure::report),
         Err(error) => exit::usage(&error),
     }

@@ -1,13 +1,13 @@
 //! The seam to the library: connecting (with the embedded default), and its errors as exit codes and lines.
 
-use crate::config::{Config, Servers};
+use crate::config::{Config, Identity, Servers};
 use crate::embedded;
 use crate::exit::{self, Failure, say};
-use crate::table;
+use crate::table::{self, Cell, Colour};
 use std::time::Duration;
 use zooky::inspect::Contender;
 use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList};
-use zooky::{Client, Error, Mode, SessionConfig};
+use zooky::{Client, Dialect, Error, Mode, Owner, SessionConfig};
 
 /// How long servers are looked for, at most: one that is just starting is worth a moment.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -29,13 +29,43 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     // Whoever wants short sessions does not want to look for a server any longer.
     let patience = config.session_timeout.min(CONNECTING);
     let failures = ConnectFailures::default();
-    let session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
+    let mut session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
+    for Identity { scheme, credentials } in &config.identities {
+        session = session.auth(scheme.clone(), credentials.as_bytes());
+    }
     let opening = Client::connect_with(session.failures(failures.clone()));
     let client = telling(opening, &failures, patience).await.map_err(|error| failure(&error))?;
     if let Some(default) = default {
         default.connected();
     }
     Ok(client)
+}
+
+/// Connects, does something with the client, and closes the session.
+///
+/// # Errors
+/// Those of connecting, and the work's.
+pub(crate) async fn with<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let client = connect(config).await?;
+    let done = work(&client).await;
+    close(client).await;
+    done
+}
+
+/// The library's errors become ours by `?`.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        failure(&error)
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Failure {
+        failure(&Error::Session(error))
+    }
 }
 
 /// Says once what the servers fail with if connecting takes long, and goes on: whoever has mistyped a port need not wait
@@ -64,7 +94,9 @@ pub(crate) async fn close(client: Client) {
 /// The library's error as ours.
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
-        Error::Path { .. } | Error::Session(SessionError::BadPath(_)) => exit::DATA,
+        Error::Path { .. } | Error::NodePath { .. } | Error::Session(SessionError::BadPath(_)) => exit::DATA,
+        Error::LeasesDiffer { .. } | Error::NoSemaphore { .. } => exit::DATA,
+        Error::NamedTwice { .. } | Error::NoSuchRecipe { .. } | Error::NotWritten { .. } => exit::USAGE,
         Error::ForeignContender { .. } | Error::UnknownChild { .. } | Error::SequenceExhausted { .. } => {
             exit::DATA
         }
@@ -76,6 +108,13 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Session(
             SessionError::NoAuth { .. } | SessionError::AuthFailed | SessionError::AuthRequired,
         ) => exit::DENIED,
+        Error::Session(
+            SessionError::NoNode { .. }
+            | SessionError::NodeExists { .. }
+            | SessionError::BadVersion { .. }
+            | SessionError::NotEmpty { .. },
+        ) => exit::NO,
+        Error::Session(SessionError::TooLarge { .. }) => exit::DATA,
         Error::Lost { .. } => exit::LOST,
         _ => exit::UNAVAILABLE,
     };
@@ -87,10 +126,15 @@ pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Session(SessionError::NoNode { .. }))
 }
 
+/// The answer that there is none.
+pub(crate) fn no_lock(path: &str) -> Failure {
+    Failure::new(exit::NO, format!("there is no lock {path}"))
+}
+
 /// Who stands behind a contender: `pid 4711 (user@host, program)` as far as it says so itself.
 pub(crate) fn describe(contender: &Contender) -> String {
     let text = match &contender.owner {
-        Some(owner) => format!("pid {} ({}@{}, {})", owner.pid, owner.user, owner.host, owner.program),
+        Some(owner) => describe_owner(owner),
         None => {
             let data = String::from_utf8_lossy(&contender.data);
             let named = if data.is_empty() { String::new() } else { format!(", {data:?}") };
@@ -100,15 +144,28 @@ pub(crate) fn describe(contender: &Contender) -> String {
     table::printable(&text)
 }
 
+/// The same, of one of zooky's own.
+pub(crate) fn describe_owner(owner: &Owner) -> String {
+    let id = owner.id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
+    let text = format!("pid {} ({}@{}, {}{id})", owner.pid, owner.user, owner.host, owner.program);
+    table::printable(&text)
+}
+
 /// A lock's status, in zktools' words.
 pub(crate) fn status(locked: bool) -> &'static str {
     if locked { "Locked" } else { "Free" }
 }
 
-/// A contender's mode: whether it shares the lock.
-pub(crate) fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Exclusive => "exclusive",
-        Mode::Shared => "shared",
+/// A contender's mode: whether it shares the lock, or has one of a number of leases.
+pub(crate) fn mode(contender: &Contender) -> &'static str {
+    match (contender.dialect, contender.mode) {
+        (Dialect::KazooSemaphore, _) => "lease",
+        (_, Mode::Exclusive) => "exclusive",
+        (_, Mode::Shared) => "shared",
     }
+}
+
+/// What a contender does: it holds or it waits, with the colour of it.
+pub(crate) fn standing(contender: &Contender) -> Cell {
+    if contender.holding == Some(true) { Colour::Good.cell("holds") } else { Colour::Busy.cell("waits") }
 }

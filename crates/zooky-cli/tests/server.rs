@@ -120,7 +120,7 @@ fn settings_come_from_file_environment_and_flags() {
     let text = format!("dataDir={}\nclientPort={port}\ntickTime=1500\nclientPrt=1\n", data.display());
     std::fs::write(&file, text).unwrap();
     let mut command = zooky(&["server", "--max-session-timeout", "31s"]);
-    command.env("ZOOKY_CONFIG", &file).env("ZOOKY_FOUR_LETTER_WORDS", "*");
+    command.env("ZOOKY_SERVER_CONFIG", &file).env("ZOOKY_FOUR_LETTER_WORDS", "*");
     command.env("ZOOKY_MAX_SESSION_TIMEOUT", "32000").env("ZOOKY_TICK_TIME", "");
     let mut server = Running::start(&mut command);
     assert!(server.error_line().contains("line 4: clientPrt is not known"));

@@ -1,10 +1,13 @@
 //! Runs Apache ZooKeeper for programs that are not in Rust: `apache standalone [TICK_MS]` or `apache ensemble [TICK_MS]`.
-//! It prints the connect string as soon as all of it serves, and ends, with the servers, at the end of its standard input.
+//! It prints the connect string as soon as all of it serves, and ends, with the servers, at the end of its standard
+//! input, at Ctrl-C and at SIGTERM. `make ensemble` is this.
 // As in the library: what cannot be done must be told at once.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::io::{self, Read, Write};
 
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use zooky_testkit::{Apache, Ensemble};
 
 fn main() {
@@ -26,8 +29,17 @@ fn main() {
 
 /// Nobody reads the line, or closes the input: then its starter is gone, and so are the servers.
 fn serve(hosts: &str) {
-    let told = writeln!(io::stdout(), "{hosts}");
-    if told.is_ok() {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-    }
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listen = |kind| signal(kind).expect("signals can be listened for");
+        let (mut interrupt, mut terminate) =
+            (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
+        if writeln!(io::stdout(), "{hosts}").is_err() {
+            return;
+        }
+        let end = tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()));
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = end => {} }
+    });
+    // Its reader of the standard input may wait for ever.
+    runtime.shutdown_background();
 }

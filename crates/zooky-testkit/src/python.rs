@@ -31,12 +31,13 @@ pub struct Script {
     code: String,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    interpreter: Option<PathBuf>,
 }
 
 impl Script {
     /// A program with this text.
     pub fn new(code: &str) -> Script {
-        Script { code: code.to_string(), args: Vec::new(), env: Vec::new() }
+        Script { code: code.to_string(), args: Vec::new(), env: Vec::new(), interpreter: None }
     }
 
     /// One more argument, `sys.argv[1]` being the first.
@@ -57,6 +58,12 @@ impl Script {
         self
     }
 
+    /// Another interpreter than the one of [`python_venv`].
+    pub fn interpreter(mut self, python: PathBuf) -> Self {
+        self.interpreter = Some(python);
+        self
+    }
+
     /// Runs it; its output is not buffered.
     ///
     /// # Panics
@@ -65,7 +72,7 @@ impl Script {
         let work = tempfile::Builder::new().prefix("zooky-script-").tempdir().expect("a temporary directory");
         let file = work.path().join("script.py");
         fs::write(&file, &self.code).expect("the script is written");
-        let mut command = Command::new(python_venv());
+        let mut command = Command::new(self.interpreter.unwrap_or_else(python_venv));
         command.arg("-u").arg(&file).args(&self.args).envs(self.env);
         Talk::spawn(command, work, "run `make peers`")
     }

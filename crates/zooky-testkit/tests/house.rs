@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
     ("zooky-client", &["zooky-wire"], &["zooky-server"]),
     ("zooky-server", &["zooky-wire"], &[]),
     ("zooky", &["zooky-client"], &["zooky-server"]),
-    ("zooky-cli", &["zooky", "zooky-server"], &[]),
+    ("zooky-ui", &["zooky"], &["zooky-server"]),
+    ("zooky-cli", &["zooky", "zooky-server", "zooky-ui"], &[]),
     ("zooky-python", &["zooky", "zooky-server", "zooky-cli"], &[]),
     ("zooky-testkit", &[], &[]),
     // The simulator, and the same sources built a second time for it.

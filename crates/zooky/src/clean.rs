@@ -24,6 +24,16 @@ pub struct Cleaned {
     pub kept: Vec<(String, Kept)>,
 }
 
+impl Cleaned {
+    fn note(&mut self, path: &str, removed: Result<Hurts, Kept>) {
+        let path = path.to_owned();
+        match removed {
+            Ok(hurts) => self.removed.push(RemovedDirectory { path, hurts }),
+            Err(kept) => self.kept.push((path, kept)),
+        }
+    }
+}
+
 /// A lock directory that was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -113,6 +123,49 @@ impl fmt::Display for Kept {
 /// The children of `root` cannot be listed, or the session was lost. What goes wrong with one lock is in
 /// [`Cleaned::kept`].
 pub async fn clean(client: &Client, root: &str, age: Duration) -> Result<Cleaned, Error> {
+    sweep(client, root, age, true).await
+}
+
+/// What [`clean`] would remove at this moment, and what it would leave alone. Changes nothing.
+///
+/// # Errors
+/// As [`clean`].
+pub async fn clean_preview(client: &Client, root: &str, age: Duration) -> Result<Cleaned, Error> {
+    sweep(client, root, age, false).await
+}
+
+/// Removes the directory of the lock at `path`, whatever its age, if it has no children; the answer has it either among
+/// [`Cleaned::removed`] or among [`Cleaned::kept`]. A node whose data is not that of a lock's directory is kept, too, unless
+/// `whatever` it holds; a semaphore's directory, whose data is its limit, counts as such.
+///
+/// **Running programs of others can be hurt**, as by [`clean`]. Cancel-safe: dropped, it may have been removed or not.
+///
+/// # Errors
+/// [`Error::Path`], [`NoNode`](SessionError::NoNode) if there is none, and what the server refuses.
+pub async fn remove(client: &Client, path: &str, whatever: bool) -> Result<Cleaned, Error> {
+    crate::check_lock_path(path)?;
+    let session = client.session().await?;
+    let (data, stat) = session.get(path).await?;
+    let judged = match directory(&data, &stat) {
+        _ if stat.num_children > 0 => Err(Kept::InUse),
+        // Whoever says so knows better than its data; what is made again by everybody's handles hurts kazoo's only.
+        Err(Kept::NoLock) if whatever => Ok(Hurts::Kazoo),
+        judged => judged,
+    };
+    let mut cleaned = Cleaned::default();
+    let removed = match judged {
+        Ok(hurts) => match session.delete(path, stat.version).await {
+            Ok(()) => Ok(hurts),
+            Err(SessionError::NotEmpty { .. } | SessionError::BadVersion { .. }) => Err(Kept::InUse),
+            Err(fault) => return Err(fault.into()),
+        },
+        Err(kept) => Err(kept),
+    };
+    cleaned.note(path, removed);
+    Ok(cleaned)
+}
+
+async fn sweep(client: &Client, root: &str, age: Duration, really: bool) -> Result<Cleaned, Error> {
     let session = client.session().await?;
     let mut names = match session.children(root).await {
         Ok(children) => children.names,
@@ -133,6 +186,7 @@ pub async fn clean(client: &Client, root: &str, age: Duration) -> Result<Cleaned
                 Err(fault) => Err(Kept::Failed(fault.to_string())),
             };
             let removed = match judged {
+                Ok((hurts, _)) if !really => Ok(hurts),
                 // Refused by the server if somebody contends, or changed it, since it was looked at.
                 Ok((hurts, version)) => match session.delete(path, version).await {
                     Ok(()) => Ok(hurts),
@@ -143,10 +197,7 @@ pub async fn clean(client: &Client, root: &str, age: Duration) -> Result<Cleaned
                 },
                 Err(kept) => Err(kept),
             };
-            match removed {
-                Ok(hurts) => cleaned.removed.push(RemovedDirectory { path: path.clone(), hurts }),
-                Err(kept) => cleaned.kept.push((path.clone(), kept)),
-            }
+            cleaned.note(path, removed);
         }
     }
     Ok(cleaned)
@@ -157,14 +208,19 @@ fn judge(data: &[u8], stat: &Stat, age: Duration) -> Result<Hurts, Kept> {
     if stat.num_children > 0 {
         return Err(Kept::InUse);
     }
-    let hurts = match (stat.ephemeral_owner, data) {
-        (0, b"") => Hurts::Kazoo,
-        (0, b"lock" | b"zktools ZLock dir") => Hurts::Zktools,
-        _ => return Err(Kept::NoLock),
-    };
+    let hurts = directory(data, stat)?;
     if stat.cversion == 0 {
         return Err(Kept::NoLock);
     }
     let made_ms_ago = u128::try_from(wall_ms().saturating_sub(stat.ctime_ms)).unwrap_or(0);
     if made_ms_ago < age.as_millis() { Err(Kept::Young) } else { Ok(hurts) }
+}
+
+/// Whose lock's directory this is, by its data; `NoLock` if it is none.
+fn directory(data: &[u8], stat: &Stat) -> Result<Hurts, Kept> {
+    match (stat.ephemeral_owner, data) {
+        (0, b"") => Ok(Hurts::Kazoo),
+        (0, b"lock" | b"zktools ZLock dir") => Ok(Hurts::Zktools),
+        _ => Err(Kept::NoLock),
+    }
 }

@@ -1,5 +1,6 @@
 //! Looking at locks from outside: who holds them, who waits. Nothing here changes anything.
 
+mod lock_queue;
 mod waits;
 
 use std::fmt;
@@ -8,10 +9,12 @@ use bytes::Bytes;
 use zooky_client::{Error as SessionError, Stat};
 
 use crate::core::dialect::classify;
+use crate::core::message;
 use crate::core::queue::Queue;
 use crate::owner::wall_ms;
 use crate::{Client, Dialect, Error, Mode, Owner};
 
+pub use lock_queue::{LockQueue, Seat};
 pub use waits::{Cycle, Wait, WaitGraph, wait_graph};
 
 /// How many requests are under way at once: guards on the same session need room for theirs.
@@ -61,6 +64,17 @@ impl Contender {
             data,
             stat,
         })
+    }
+
+    /// Reads the child `name` of the lock at `lock`, as a listing and a read showed it; `None` if it is no contender in
+    /// any known dialect. Whether it holds the lock is not said: see [`LockQueue`].
+    pub fn of_node(lock: &str, name: &str, data: Bytes, stat: Stat) -> Option<Contender> {
+        Contender::read(lock, name, data, stat, None)
+    }
+
+    /// Whether it has been asked to let go; see [`Revoke::ask`](crate::Revoke::ask).
+    pub fn is_asked(&self) -> bool {
+        message::asks(&self.name, &self.data)
     }
 
     /// What it calls itself: the id of zooky's owner if it has one, else its node's data as they are (kazoo's

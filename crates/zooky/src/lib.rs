@@ -67,7 +67,7 @@ mod upgrade;
 
 pub use acquire::check_lock_path;
 pub use async_lock::{AsyncLock, Candidate};
-pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean};
+pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean, clean_preview, remove};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
 pub use core::value::Value;
@@ -83,7 +83,7 @@ pub use owner::Owner;
 pub use persistent::{PersistentGuard, PersistentLock};
 pub use progress::Trouble;
 pub use reentrant::{OwnerKey, ReentrantGuard, ReentrantLock};
-pub use revoke::{Revocation, Revoke, Standing};
+pub use revoke::{Revocation, Revoke, Standing, revoke};
 pub use rwlock::RwLock;
 pub use semaphore::Semaphore;
 pub use token::{FencingToken, ParseTokenError};

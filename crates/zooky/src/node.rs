@@ -80,6 +80,7 @@ pub struct NodeBuilder {
     json: bool,
     acl: Arc<[Acl]>,
     mode: CreateMode,
+    create: bool,
 }
 
 impl NodeBuilder {
@@ -107,6 +108,12 @@ impl NodeBuilder {
     /// created again when somebody deleted it, and not beside another's that has taken its place.
     pub fn ephemeral(mut self) -> Self {
         self.mode = CreateMode::EPHEMERAL;
+        self
+    }
+
+    /// Does not create the node: one that is not there is [`NodeState::Deleted`] until somebody else creates it.
+    pub fn existing(mut self) -> Self {
+        self.create = false;
         self
     }
 
@@ -223,6 +230,7 @@ impl Node {
             json: false,
             acl: Acl::open().into(),
             mode: CreateMode::PERSISTENT,
+            create: true,
         })
     }
 

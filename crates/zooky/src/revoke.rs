@@ -14,7 +14,7 @@ use crate::core::queue::Queue;
 use crate::inspect::Contender;
 use crate::multi::first_error;
 use crate::owner::wall_ms;
-use crate::{Error, layout};
+use crate::{Client, Error, Owner, layout};
 
 /// How a lock is taken back from those who have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Revoke {
         Revoke { immediately: true, held_longer_than: None }
     }
 
-    /// Only those who have held the lock for longer than this. That is counted on the server's clock from when their node
+    /// Only those who have held the lock for longer than this; with zero, whoever holds it. That is counted on the server's clock from when their node
     /// was created, waiting included, unless this acquirer saw them come to the lock: then from that moment.
     pub const fn held_longer_than(self, time: Duration) -> Revoke {
         Revoke { held_longer_than: Some(time), ..self }
@@ -107,16 +107,16 @@ impl Recipe {
         };
         let mut result = Revocation::default();
         let now_ms = match how.held_longer_than {
-            Some(_) if !contenders.is_empty() => self.server_ms(&session).await?,
+            Some(longer) if !longer.is_zero() && !contenders.is_empty() => self.server_ms(&session).await?,
             _ => 0,
         };
         // From behind: a waiter must not be granted the lock just before its own node goes.
         for contender in contenders.into_iter().rev() {
-            let counts = how
-                .held_longer_than
-                .is_none_or(|longer| contender.holding == Some(true) && age(now_ms, &contender) > longer);
+            let counts = how.held_longer_than.is_none_or(|longer| {
+                contender.holding == Some(true) && (longer.is_zero() || age(now_ms, &contender) > longer)
+            });
             if counts {
-                self.revoke(&session, contender, how, &mut result).await?;
+                revoke_one(&self.owner, &session, contender, how, &mut result).await?;
             }
         }
         for list in [&mut result.asked, &mut result.removed, &mut result.deaf] {
@@ -174,56 +174,70 @@ impl Recipe {
         ));
         Ok(made.stat.ctime_ms)
     }
+}
 
-    /// Asks or removes this contender. The data's version is checked, so that the word reaches the one that was
-    /// looked at, as it was.
-    async fn revoke(
-        &self,
-        session: &Session,
-        contender: Contender,
-        how: Revoke,
-        result: &mut Revocation,
-    ) -> Result<(), Error> {
-        let mut contender = contender;
-        loop {
-            if message::asks(&contender.name, &contender.data) && !how.immediately {
-                result.asked.push(contender);
-                return Ok(());
-            }
-            let word = message::asking(&contender.name, &contender.data, &self.owner.to_line());
-            let (path, version) = (contender.path.clone(), contender.stat.version);
-            let sent = match (how.immediately, word) {
-                (false, None) => {
-                    result.deaf.push(contender);
-                    return Ok(());
-                }
-                (false, Some(word)) => session.set(&path, word, version).await.map(|_| ()),
-                (true, word) => remove(session, &path, version, word).await,
-            };
-            let unsure = matches!(sent, Err(SessionError::ConnectionLoss { .. }));
-            match sent {
-                Ok(()) if how.immediately => result.removed.push(contender),
-                Ok(()) => result.asked.push(contender),
-                Err(SessionError::NoNode { .. }) => {}
-                Err(SessionError::NoAuth { .. }) if !how.immediately => result.deaf.push(contender),
-                Err(SessionError::BadVersion { .. } | SessionError::ConnectionLoss { .. }) => {
-                    match session.get(&path).await {
-                        Ok((data, stat)) => {
-                            (contender.data, contender.stat) = (data, stat);
-                            continue;
-                        }
-                        Err(SessionError::NoNode { .. }) if unsure && how.immediately => {
-                            result.removed.push(contender);
-                        }
-                        Err(SessionError::NoNode { .. }) => {}
-                        Err(SessionError::ConnectionLoss { .. }) => continue,
-                        Err(fault) => return Err(fault.into()),
-                    }
-                }
-                Err(fault) => return Err(fault.into()),
-            }
+/// Asks one contender, as [`inspect`](crate::inspect) showed it, to let go of its lock or to leave its queue; or removes its node. The limit
+/// of [`Revoke::held_longer_than`] is not looked at: whoever picks one has looked. The result is empty if it has left already.
+///
+/// Cancel safe: it was told, or it was not.
+///
+/// # Errors
+/// The connection broke, or the server refused the removal.
+pub async fn revoke(client: &Client, contender: &Contender, how: Revoke) -> Result<Revocation, Error> {
+    let session = client.session().await?;
+    let mut result = Revocation::default();
+    revoke_one(&Owner::this_process(), &session, contender.clone(), how, &mut result).await?;
+    Ok(result)
+}
+
+/// Asks or removes this contender. The data's version is checked, so that the word reaches the one that was
+/// looked at, as it was.
+async fn revoke_one(
+    asker: &Owner,
+    session: &Session,
+    contender: Contender,
+    how: Revoke,
+    result: &mut Revocation,
+) -> Result<(), Error> {
+    let mut contender = contender;
+    loop {
+        if message::asks(&contender.name, &contender.data) && !how.immediately {
+            result.asked.push(contender);
             return Ok(());
         }
+        let word = message::asking(&contender.name, &contender.data, &asker.to_line());
+        let (path, version) = (contender.path.clone(), contender.stat.version);
+        let sent = match (how.immediately, word) {
+            (false, None) => {
+                result.deaf.push(contender);
+                return Ok(());
+            }
+            (false, Some(word)) => session.set(&path, word, version).await.map(|_| ()),
+            (true, word) => remove(session, &path, version, word).await,
+        };
+        let unsure = matches!(sent, Err(SessionError::ConnectionLoss { .. }));
+        match sent {
+            Ok(()) if how.immediately => result.removed.push(contender),
+            Ok(()) => result.asked.push(contender),
+            Err(SessionError::NoNode { .. }) => {}
+            Err(SessionError::NoAuth { .. }) if !how.immediately => result.deaf.push(contender),
+            Err(SessionError::BadVersion { .. } | SessionError::ConnectionLoss { .. }) => {
+                match session.get(&path).await {
+                    Ok((data, stat)) => {
+                        (contender.data, contender.stat) = (data, stat);
+                        continue;
+                    }
+                    Err(SessionError::NoNode { .. }) if unsure && how.immediately => {
+                        result.removed.push(contender);
+                    }
+                    Err(SessionError::NoNode { .. }) => {}
+                    Err(SessionError::ConnectionLoss { .. }) => continue,
+                    Err(fault) => return Err(fault.into()),
+                }
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        return Ok(());
     }
 }
 
@@ -299,7 +313,7 @@ impl Revoker {
                     let left = left + Duration::from_millis(1);
                     again = Some(again.map_or(left, |again| again.min(left)));
                 }
-                _ => recipe.revoke(session, contender, how, &mut result).await?,
+                _ => revoke_one(&recipe.owner, session, contender, how, &mut result).await?,
             }
         }
         for deaf in &result.deaf {

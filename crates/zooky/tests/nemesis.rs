@@ -68,3 +68,5 @@ fn number(variable: &str, default: u64) -> u64 {
 
 /// What a session may take to be given up, and everybody's way through an election on a busy machine.
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
+/// What it may take until each task of each client has had a turn, on a machine with thirty other processes for two cores.
+pub(crate) const SERVED: Duration = Duration::from_secs(120);

@@ -2,7 +2,7 @@
 //! were seen. All of it is the user's alone (mode 0700).
 
 use crate::exit::{self, Failure};
-use crate::{proc, time};
+use crate::{proc, time, xdg};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -42,27 +42,31 @@ pub(crate) struct Running {
     pub(crate) data_dir: PathBuf,
 }
 
+fn place() -> Option<PathBuf> {
+    xdg::base("XDG_STATE_HOME", ".local/state").map(|base| base.join("zooky"))
+}
+
 impl StateDir {
     /// `$XDG_STATE_HOME/zooky`, else `~/.local/state/zooky`; made if it is not there.
     ///
     /// # Errors
     /// When neither variable names an absolute path, or the directory cannot be made.
     pub(crate) fn open() -> Result<StateDir, Failure> {
-        // A relative path counts as not set, as the XDG specification has it.
-        let absolute =
-            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || absolute("HOME").map(|home| home.join(".local/state"));
-        let Some(base) = absolute("XDG_STATE_HOME").or_else(home) else {
+        let Some(path) = place() else {
             return Err(Failure::new(
                 exit::CONFIG,
                 "neither XDG_STATE_HOME nor HOME is set, so there is no place for the embedded server's data; \
                  set one of them or name servers with --servers",
             ));
         };
-        let path = base.join("zooky");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
         made.map_err(|error| Failure::new(exit::CONFIG, format!("cannot make {}: {error}", path.display())))?;
         Ok(StateDir(path))
+    }
+
+    /// The one that is there already; nothing is made.
+    pub(crate) fn look() -> Option<StateDir> {
+        place().filter(|path| path.is_dir()).map(StateDir)
     }
 
     /// The one at `path`, which exists.

@@ -59,7 +59,7 @@ impl Settings {
         let mut warnings = Vec::new();
         // One that is empty counts as not set, as cron's do.
         let env = |name: &str| env(&variable(name)).filter(|value| !value.is_empty());
-        if let Some(file) = self.file.clone().or_else(|| env("config").map(PathBuf::from)) {
+        if let Some(file) = self.file.clone().or_else(|| env("server-config").map(PathBuf::from)) {
             warnings = read(&file).and_then(|text| {
                 zoo_cfg::apply(&text, &mut config)
                     .map_err(|error| usage(format!("{}: {error}", file.display())))
@@ -134,7 +134,7 @@ impl clap::Args for Settings {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new("config").long("config").value_name("FILE");
         let help = "Read the settings in FILE, a zoo.cfg of one server; flags and environment count more \
-                    [env: ZOOKY_CONFIG]";
+                    [env: ZOOKY_SERVER_CONFIG]";
         let file = file.value_parser(clap::value_parser!(PathBuf)).help(help);
         command.arg(file).args(SETTINGS.iter().map(argument))
     }

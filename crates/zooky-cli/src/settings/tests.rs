@@ -34,7 +34,7 @@ fn the_flag_counts_before_the_environment_before_the_file_before_the_default() {
     std::fs::write(&file, "dataDir=/of/file\ntickTime=1\nclientPort=1\n4lw.commands.whitelist=stat\n")
         .unwrap();
     let env = [
-        ("ZOOKY_CONFIG", file.to_str().unwrap()),
+        ("ZOOKY_SERVER_CONFIG", file.to_str().unwrap()),
         ("ZOOKY_TICK_TIME", "2"),
         ("ZOOKY_LISTEN", "127.0.0.1:2"),
         ("ZOOKY_MAX_SESSIONS", ""),

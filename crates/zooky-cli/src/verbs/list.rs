@@ -1,8 +1,8 @@
 //! `zooky list`: all locks and whether they are held.
 
-use crate::config::{Config, LOCKS, ZKTOOLS};
+use crate::config::Config;
 use crate::exit::{self, Failure};
-use crate::table::Table;
+use crate::table::{Cell, Colour, Table};
 use crate::{json, locks, time};
 use zooky::inspect::{Contender, LockSummary, list};
 
@@ -23,29 +23,22 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 }
 
 async fn list_locks(config: &Config, args: &Args) -> Result<u8, Failure> {
-    let client = locks::connect(config).await?;
-    let found = collect(config, &client).await;
-    locks::close(client).await;
-    let found = found?;
+    let found = locks::with(config, async |client| {
+        let mut found = Vec::new();
+        for root in config.roots() {
+            found.extend(list(client, root).await?);
+        }
+        Ok(found)
+    });
+    let found = found.await?;
     if args.json {
         json::print(&found.iter().map(json::Lock::from).collect::<Vec<_>>())?;
-    } else if config.lock_root.is_some() {
+    } else if config.as_zktools {
         zktools_table(&found)?;
     } else {
-        table(&found)?;
+        table(config, &found)?;
     }
     Ok(exit::OK)
-}
-
-async fn collect(config: &Config, client: &zooky::Client) -> Result<Vec<LockSummary>, Failure> {
-    if let Some(root) = &config.lock_root {
-        return list(client, root).await.map_err(|error| locks::failure(&error));
-    }
-    let mut found = Vec::new();
-    for root in [LOCKS, ZKTOOLS] {
-        found.extend(list(client, root).await.map_err(|error| locks::failure(&error))?);
-    }
-    Ok(found)
 }
 
 /// Exactly what zktools' `zooky list` prints.
@@ -54,10 +47,10 @@ fn zktools_table(found: &[LockSummary]) -> Result<(), Failure> {
     for lock in found {
         table.row([lock.name.clone(), locks::status(lock.is_locked()).to_string()]);
     }
-    Ok(table.print(&mut std::io::stdout().lock())?)
+    Ok(table.print()?)
 }
 
-fn table(found: &[LockSummary]) -> Result<(), Failure> {
+fn table(config: &Config, found: &[LockSummary]) -> Result<(), Failure> {
     let mut table = Table::new(["LOCK", "STATUS", "MODE", "HOLDER", "WAITERS", "SINCE"]);
     for lock in found {
         let first = lock.holders.first();
@@ -66,20 +59,15 @@ fn table(found: &[LockSummary]) -> Result<(), Failure> {
             0 | 1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
+        let colour = if lock.is_locked() { Colour::Busy } else { Colour::Good };
         table.row([
-            short(&lock.path),
-            locks::status(lock.is_locked()).to_string(),
-            first.map_or("-", |one| locks::mode(one.mode)).to_string(),
-            first.map_or("-".to_string(), |one| locks::describe(one) + &more),
-            lock.waiters.to_string(),
-            since.map_or("-".to_string(), time::ago),
+            config.short(&lock.path).into(),
+            colour.cell(locks::status(lock.is_locked())),
+            first.map_or("-", locks::mode).into(),
+            first.map_or("-".to_string(), |one| locks::describe(one) + &more).into(),
+            Cell::from(lock.waiters.to_string()),
+            since.map_or("-".to_string(), time::ago).into(),
         ]);
     }
-    Ok(table.print(&mut std::io::stdout().lock())?)
-}
-
-/// The name that `zooky show` and `zooky run` take for this lock.
-fn short(path: &str) -> String {
-    let inside = path.strip_prefix(LOCKS).and_then(|rest| rest.strip_prefix('/'));
-    inside.unwrap_or(path).to_string()
+    Ok(table.print()?)
 }

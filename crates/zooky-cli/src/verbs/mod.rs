@@ -1,11 +1,28 @@
 //! One file per verb: a struct `Args` whose comment is the verb's help, and a function `main`. A new verb is its file and
 //! two lines here, in the order of `zooky --help`.
 
+mod bench;
+mod clean;
+mod completions;
+mod deadlocks;
 pub(crate) mod demo;
+mod doctor;
+mod elect;
+mod hold;
 mod list;
+mod man;
+mod node;
+mod remove;
+mod revoke;
 mod run;
 mod server;
 mod show;
+mod top;
+mod tree;
+pub(crate) mod ui;
+mod wait;
+
+pub(crate) use run::without_separator;
 
 use crate::config::Config;
 use crate::exit::Failure;
@@ -32,8 +49,23 @@ macro_rules! verbs {
 
 verbs! {
     Run(run),
-    Demo(demo),
+    Hold(hold),
+    Wait(wait),
+    Elect(elect),
     List(list),
     Show(show),
+    Tree(tree),
+    Deadlocks(deadlocks),
+    Revoke(revoke),
+    Remove(remove),
+    Clean(clean),
+    Node(node),
+    Doctor(doctor),
+    Top(top),
+    Ui(ui),
     Server(server),
+    Demo(demo),
+    Bench(bench),
+    Completions(completions),
+    Man(man),
 }

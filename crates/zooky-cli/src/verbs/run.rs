@@ -1,49 +1,37 @@
 //! `zooky run`: take the lock, run the command, give the lock back; and never let the command outlive the lock.
 
-use crate::cli;
 use crate::config::Config;
 use crate::exit::{self, Failure, say};
-use crate::locks::{self, failure};
-use crate::run::child::Child;
-use crate::run::keeper::{Bark, Keeper};
-use crate::run::signals::{Arrived, Signals};
-use crate::run::waiting;
+use crate::locks;
+use crate::run::command::{Command, Ended, killed_by, owner};
+use crate::run::signals::Signals;
+use crate::run::want::Want;
 use std::ffi::OsString;
-use std::path::Path;
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use zooky::{Client, Error, Guard, GuardState, Owner, RwLock};
+use std::time::Duration;
 
 /// Run a command while holding a lock: flock(1) for more than one machine
 #[derive(Debug, clap::Args)]
-#[command(after_help = RUN_CODES)]
+#[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Share the lock with others that share it (a read lock)
-    #[arg(short, long, conflicts_with = "exclusive")]
-    shared: bool,
-    /// Share the lock with nobody (a write lock); the default
-    #[arg(short = 'x', short_alias = 'e', long)]
-    exclusive: bool,
-    /// Fail at once if the lock is not free
-    #[arg(short, long, visible_alias = "nb")]
-    nonblock: bool,
-    /// Fail if the lock is not free within this many seconds; fractions are allowed, 0 is --nonblock
-    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", value_parser = cli::seconds)]
-    wait: Option<Duration>,
-    /// The exit code for failing by --nonblock or --wait
-    #[arg(short = 'E', long, value_name = "CODE", default_value_t = crate::exit::NO)]
-    conflict_exit_code: u8,
-    /// The lock: NAME is /locks/NAME, a path is itself
-    name: String,
+    #[command(flatten)]
+    want: Want,
+    /// Begin anew, up to N times, when no server can be reached or the lock was lost
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retry: u32,
+    /// The lock: NAME is /locks/NAME, a path is itself. Several are taken as one: all or nothing
+    #[arg(required = true, num_args = 1.., value_name = "NAME")]
+    names: Vec<String>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required = true, last = true, allow_hyphen_values = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-const RUN_CODES: &str = "\
-The command finds ZOOKY_LOCK (the lock's path) and ZOOKY_FENCING_TOKEN in its environment and runs in a process \
-group of its own; the lock is held until every process of that group has ended.
+const HELP: &str = "\
+All words before the first -- are names. Without a -- the first word is the name and the rest is the command, as with \
+flock(1).
+
+The command finds ZOOKY_LOCK (the lock's path) and ZOOKY_FENCING_TOKEN in its environment (of several locks a line \
+each) and runs in a process group of its own; the lock is held until every process of that group has ended.
 
 If the servers fall silent, the group gets TERM a third of the session timeout before the lock could be lost, \
 and KILL 200 ms before, even when zooky itself was stopped or killed.
@@ -52,8 +40,23 @@ Exit codes: the command's own, or 128 + the signal that killed it (or zooky whil
 lock was not free in time; 64 usage; 65 bad lock name; 69 no server; 70 the lock was lost or about to be, and the \
 command was stopped or never started; 126 and 127 if the command cannot be run or found.";
 
-/// Leftovers of the command that live longer than this are worth a line.
-const LEFTOVERS: Duration = Duration::from_secs(1);
+/// The pause before the first new beginning of `--retry`; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The description for a command line without a `--`: one name, and the rest is the command with its own flags.
+pub(crate) fn without_separator(run: clap::Command) -> clap::Command {
+    run.mut_arg("names", |names| names.num_args(1).action(clap::ArgAction::Set))
+        .mut_arg("command", |command| command.last(false).trailing_var_arg(true))
+}
+
+/// How one attempt ended.
+enum Attempt {
+    /// With this exit code.
+    Code(u8),
+    /// The lock was lost, or no server could be reached: another attempt may do better.
+    Again(Result<u8, Failure>),
+}
 
 /// Runs the verb; the exit code is the command's wherever there is one.
 pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
@@ -62,230 +65,119 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 
 async fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     let mut signals = Signals::install()?;
-    let path = config.lock_path(&args.name);
+    let paths: Vec<String> = args.names.iter().map(|name| config.lock_path(name)).collect();
     // Before a server is started for it.
-    zooky::check_lock_path(&path).map_err(|error| failure(&error))?;
-    let client = tokio::select! {
-        client = locks::connect(config) => client?,
-        signal = signals.end() => return Ok(killed_by(signal)),
-    };
-    let result = under_lock(&client, &path, args, &mut signals).await;
-    locks::close(client).await;
-    result
-}
-
-async fn under_lock(client: &Client, path: &str, args: &Args, signals: &mut Signals) -> Result<u8, Failure> {
-    let guard = tokio::select! {
-        guard = acquire(client, path, args) => guard?,
-        // Dropping the wait takes our contender out of the queue.
-        signal = signals.end() => return Ok(killed_by(signal)),
-    };
-    let Some(guard) = guard else { return Ok(args.conflict_exit_code) };
-    let held = Held { path, timeout: guard.session_timeout(), guard };
-    let code = held.run(args, signals).await;
-    let released = release(held.guard).await;
-    match code {
-        Ok(code) if code != exit::LOST => released.map(|()| code),
-        other => other,
-    }
-}
-
-/// None if it is held by another, and the user does not want to wait longer for it.
-async fn acquire(client: &Client, path: &str, args: &Args) -> Result<Option<Guard>, Failure> {
-    let (tell, changes) = watch::channel(0_u64);
-    let lock = RwLock::new(client, path).map_err(|error| failure(&error))?;
-    let lock =
-        lock.with_owner(owner(&args.command[0])).on_wait(move |_| tell.send_modify(|changes| *changes += 1));
-    let taken = async {
-        if args.nonblock || args.wait.is_some_and(|wait| wait.is_zero()) {
-            return if args.shared { lock.try_read().await } else { lock.try_write().await };
-        }
-        let taken = match (args.wait, args.shared) {
-            (None, false) => lock.write().await,
-            (None, true) => lock.read().await,
-            (Some(wait), false) => lock.write_timeout(wait).await,
-            (Some(wait), true) => lock.read_timeout(wait).await,
+    args.want.check(&paths)?;
+    let mut pause = FIRST_PAUSE;
+    for left in (0..=args.retry).rev() {
+        let ended = match attempt(config, args, &paths, &mut signals).await? {
+            Attempt::Code(code) => return Ok(code),
+            Attempt::Again(ended) => ended,
         };
-        match taken {
-            Err(Error::Timeout { .. }) => Ok(None),
-            other => other.map(Some),
+        if left == 0 {
+            return ended;
         }
+        if let Err(failure) = ended {
+            say(failure.line());
+        }
+        let (number, of) = (args.retry - left + 1, args.retry);
+        say(format_args!("beginning anew in {} s ({number} of {of})", pause.as_secs()));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            signal = signals.end() => return Ok(killed_by(signal)),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(exit::LOST)
+}
+
+async fn attempt(
+    config: &Config,
+    args: &Args,
+    paths: &[String],
+    signals: &mut Signals,
+) -> Result<Attempt, Failure> {
+    let client = tokio::select! {
+        client = locks::connect(config) => match client {
+            Err(failure) if failure.code() == exit::UNAVAILABLE => return Ok(Attempt::Again(Err(failure))),
+            client => client?,
+        },
+        signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
     };
-    tokio::select! {
-        taken = taken => taken.map_err(|error| failure(&error)),
-        () = waiting::tell(client, path, changes) => Ok(None),
+    let ended = under_lock(&client, args, paths, signals).await;
+    locks::close(client).await;
+    match ended {
+        Err(failure) if failure.code() == exit::UNAVAILABLE => Ok(Attempt::Again(Err(failure))),
+        ended => ended,
     }
 }
 
-/// What others are shown: this process, and the command by its name only, as its arguments may be secret.
-fn owner(command: &OsString) -> Owner {
-    let name = Path::new(command).file_name().unwrap_or(command);
-    Owner::this_process().with_program(name.to_string_lossy())
-}
-
-/// Gives the lock back, with the library's own retries, for as long as it could still be ours.
-async fn release(guard: Guard) -> Result<(), Failure> {
-    let left = guard.deadline().remaining();
-    match timeout(left.max(Duration::from_millis(100)), guard.release()).await {
-        // Somebody deleted our node while the command ran.
-        Ok(Err(error @ Error::Lost { .. })) => Err(failure(&error)),
-        // Else the session is closed next, which frees the lock too, or it times out.
-        _ => Ok(()),
-    }
-}
-
-fn killed_by(signal: rustix::process::Signal) -> u8 {
-    exit::SIGNAL.saturating_add(u8::try_from(signal.as_raw()).unwrap_or(0))
-}
-
-/// A lock that we hold, and what it takes to run a command under it.
-struct Held<'a> {
-    path: &'a str,
-    guard: Guard,
-    timeout: Duration,
-}
-
-impl Held<'_> {
-    async fn run(&self, args: &Args, signals: &mut Signals) -> Result<u8, Failure> {
-        if !self.settle().await {
-            say(format_args!("the lock {} was lost before the command was started", self.path));
-            return Ok(exit::LOST);
-        }
-        let token = self.guard.fencing_token().to_string();
-        let env = [("ZOOKY_LOCK", self.path.to_string()), ("ZOOKY_FENCING_TOKEN", token)];
-        let mut child = Child::at_gate(&args.command, &env)?;
-        let mut keeper = Keeper::start(child.group(), self.timeout, self.deadline_ns()).await?;
-        if self.guard.state() != GuardState::Held {
-            say(format_args!("the lock {} was lost before the command was started", self.path));
-            return Ok(exit::LOST);
-        }
-        child.go()?;
-        let lost = self.supervise(&mut child, &mut keeper, signals).await;
-        if lost.is_err() {
-            // Nobody watches the command any more: it must not outlive the lock that is released next.
-            child.end().await;
-        }
-        // If we were stopped meanwhile, what the watchdog did is read only now.
-        let barked = keeper.finish().await;
-        child.return_terminal();
-        Ok(if lost? || barked { exit::LOST } else { child.code().unwrap_or(exit::OS) })
-    }
-
-    /// Waits while it is not certain that the lock is still ours; false if it is not.
-    async fn settle(&self) -> bool {
-        let mut beat = interval(Duration::from_millis(20));
-        loop {
-            match self.guard.state() {
-                GuardState::Held => return true,
-                GuardState::Lost => return false,
-                GuardState::Suspect => _ = beat.tick().await,
-            }
-        }
-    }
-
-    /// Until the command's whole group has ended; true if it was ended for the lock's sake.
-    async fn supervise(
-        &self,
-        child: &mut Child,
-        keeper: &mut Keeper,
-        signals: &mut Signals,
-    ) -> Result<bool, Failure> {
-        let mut ended_for_lock = false;
-        let mut lost = false;
-        // Often enough that the watchdog's deadline is never much older than ours.
-        let mut beat =
-            interval((self.timeout / 40).clamp(Duration::from_millis(10), Duration::from_millis(500)));
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut leftovers = Leftovers::default();
-        loop {
-            tokio::select! {
-                arrived = signals.next() => match arrived {
-                    Arrived::PassOn(signal) => child.signal(signal),
-                    Arrived::Child => child.reap(),
-                    Arrived::Continued => child.resume(),
-                },
-                bark = keeper.bark() => match bark {
-                    Bark::Gone => {
-                        keeper.replace(self.deadline_ns()).await?;
-                        if lost && !child.group_is_gone() {
-                            keeper.lost();
-                        }
-                    }
-                    Bark::Term | Bark::Kill => {
-                        self.tell_loss(bark, lost);
-                        ended_for_lock = true;
-                    }
-                },
-                () = self.guard.lost(), if !lost => {
-                    lost = true;
-                    child.reap();
-                    if !child.group_is_gone() {
-                        ended_for_lock = true;
-                        keeper.lost();
-                    }
-                }
-                _ = beat.tick() => {
-                    keeper.deadline(self.deadline_ns());
-                    child.offer_terminal();
-                }
-            }
-            if child.group_is_gone() {
-                return Ok(ended_for_lock);
-            }
-            leftovers.tell(child, self.path);
-        }
-    }
-
-    fn tell_loss(&self, bark: Bark, lost: bool) {
-        let what = if lost { "is lost" } else { "will be lost: no sign of life from the servers" };
-        let signal = if bark == Bark::Kill { "KILL" } else { "TERM" };
-        say(format_args!("the lock {} {what}; {signal} sent to the command", self.path));
-    }
-
-    fn deadline_ns(&self) -> u64 {
-        self.guard.deadline().as_nanos()
-    }
-}
-
-/// What the command has left running in its group after its own end.
-#[derive(Debug, Default)]
-struct Leftovers {
-    since: Option<Instant>,
-    told: bool,
-}
-
-impl Leftovers {
-    /// Says once why we are still here.
-    fn tell(&mut self, child: &Child, path: &str) {
-        if child.code().is_none() || self.told {
-            return;
-        }
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= LEFTOVERS {
-            let group = child.group().as_raw_nonzero();
-            say(format_args!(
-                "the command has ended but left processes in its group {group}; they keep {path} held"
-            ));
-            self.told = true;
-        }
-    }
+async fn under_lock(
+    client: &zooky::Client,
+    args: &Args,
+    paths: &[String],
+    signals: &mut Signals,
+) -> Result<Attempt, Failure> {
+    let holding = tokio::select! {
+        holding = args.want.take(client, paths, owner(&args.command[0])) => holding?,
+        // Dropping the wait takes our contender out of the queue.
+        signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
+    };
+    let Some(holding) = holding else {
+        return Ok(Attempt::Code(args.want.patience.conflict_exit_code));
+    };
+    let command = Command { words: &args.command, paths, revocable: args.want.revocable };
+    Ok(match command.under(holding, signals).await? {
+        Ended::Code(code) => Attempt::Code(code),
+        Ended::Lost => Attempt::Again(Ok(exit::LOST)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::cli::Cli;
     use crate::verbs::Verb;
-    use clap::Parser;
+
+    fn parse(line: &[&str]) -> (Vec<String>, Vec<String>, super::Args) {
+        let line: Vec<_> = line.iter().map(Into::into).collect();
+        let Verb::Run(args) = Cli::read(line).unwrap().verb else { panic!("it is run") };
+        let command = args.command.iter().map(|word| word.to_str().unwrap().to_string()).collect();
+        (args.names.clone(), command, args)
+    }
 
     #[test]
     fn a_command_keeps_its_own_flags() {
         for line in
             [&["zooky", "run", "-n", "x", "--", "ls", "-s"][..], &["zooky", "run", "-n", "x", "ls", "-s"]]
         {
-            let cli = Cli::try_parse_from(line).unwrap();
-            let Verb::Run(args) = cli.verb else { panic!("{line:?}") };
-            assert_eq!(args.command, ["ls", "-s"]);
-            assert!(args.nonblock && !args.shared);
+            let (names, command, args) = parse(line);
+            assert_eq!((names, command), (vec!["x".to_string()], vec!["ls".to_string(), "-s".to_string()]));
+            assert!(args.want.patience.nonblock && !args.want.shared);
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_separator_are_names() {
+        let (names, command, args) =
+            parse(&["zooky", "run", "a", "b", "--read", "--", "git", "diff", "--", "-x"]);
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(command, ["git", "diff", "--", "-x"]);
+        assert!(args.want.shared);
+        let (names, command, _) = parse(&["zooky", "run", "a", "b", "c"]);
+        assert_eq!((names.len(), command), (1, vec!["b".to_string(), "c".to_string()]));
+    }
+
+    #[test]
+    fn there_is_no_run_without_a_name_or_a_command() {
+        for line in [
+            &["zooky", "run"][..],
+            &["zooky", "run", "x"],
+            &["zooky", "run", "x", "--"],
+            &["zooky", "run", "--", "x"],
+            &["zooky", "run", "--semaphore", "2", "-s", "x", "--", "y"],
+            &["zooky", "run", "--semaphore", "0", "x", "--", "y"],
+        ] {
+            assert!(Cli::read(line.iter().map(Into::into).collect()).is_err(), "{line:?}");
         }
     }
 }

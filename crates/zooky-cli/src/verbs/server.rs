@@ -7,8 +7,10 @@ use crate::config::Config;
 use crate::embedded::{self, serve, state::Running, state::StateDir};
 use crate::exit::{self, Failure, say};
 use crate::settings::{Resolved, Settings};
+use crate::verbs::ui;
 use crate::{json, time};
 use std::io::Write;
+use std::net::SocketAddr;
 
 const SERVER_SETTINGS: &str = "\
 A flag counts more than the environment, that more than the file of --config, that more than the default. Times are \
@@ -20,6 +22,9 @@ in milliseconds, or with `s` behind them; bytes may have `k`, `m` or `g`. TERM, 
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
+    /// Serve the page of `zooky ui` beside it, with numbers of the locks at /metrics
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = ui::LISTEN)]
+    ui: Option<SocketAddr>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -44,9 +49,9 @@ enum Action {
 }
 
 /// Runs the verb. In the foreground it ends with TERM, INT or HUP, cleanly, with 0.
-pub(crate) fn main(_config: &Config, args: &Args) -> Result<u8, Failure> {
+pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
     match &args.action {
-        None => foreground(args),
+        None => foreground(config, args),
         Some(Action::Start(args)) => start::main(args),
         Some(Action::Stop) => stop(),
         Some(Action::Status { json }) => status(*json),
@@ -56,13 +61,13 @@ pub(crate) fn main(_config: &Config, args: &Args) -> Result<u8, Failure> {
     }
 }
 
-fn foreground(args: &Args) -> Result<u8, Failure> {
-    let Resolved { config, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
+fn foreground(config: &Config, args: &Args) -> Result<u8, Failure> {
+    let Resolved { config: settings, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
     for warning in warnings {
         say(warning);
     }
-    let data_dir = config.data_dir.clone();
-    let (server, stop) = serve::start(config)?;
+    let data_dir = settings.data_dir.clone();
+    let (server, stop) = serve::start(settings)?;
     let at = server.addr();
     say(format_args!("serving at {at}, data in {}", data_dir.display()));
     if let Some(tls) = server.tls_addr() {
@@ -73,6 +78,9 @@ fn foreground(args: &Args) -> Result<u8, Failure> {
     }
     if !at.ip().is_loopback() {
         say(format_args!("anybody who reaches {at} can take and free locks"));
+    }
+    if let Some(addr) = args.ui {
+        ui::beside(config, addr, at)?;
     }
     serve::until_stopped(server, stop)?;
     Ok(exit::OK)

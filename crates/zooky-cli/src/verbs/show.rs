@@ -2,10 +2,9 @@
 
 use crate::config::Config;
 use crate::exit::{self, Failure};
-use crate::table::Table;
+use crate::table::{Cell, Table};
 use crate::{json, locks, time};
 use zooky::inspect::{Contender, show};
-use zooky::{Client, Error, RwLock};
 
 /// Show who holds one lock and who waits for it
 #[derive(Debug, clap::Args)]
@@ -27,16 +26,15 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 
 async fn show_lock(config: &Config, args: &Args) -> Result<u8, Failure> {
     let path = config.lock_path(&args.name);
-    let client = locks::connect(config).await?;
-    let view = look(&client, &path).await;
-    locks::close(client).await;
-    let view = view.map_err(|error| match locks::is_missing(&error) {
-        true => Failure::new(exit::NO, format!("there is no lock {path}")),
-        false => locks::failure(&error),
-    })?;
+    zooky::check_lock_path(&path)?;
+    let view = locks::with(config, async |client| match show(client, &path).await {
+        Err(error) if locks::is_missing(&error) => Err(locks::no_lock(&path)),
+        view => Ok(view?),
+    });
+    let view = view.await?;
     if args.json {
         json::print(&json::View::new(&path, &view))?;
-    } else if config.lock_root.is_some() {
+    } else if config.as_zktools {
         zktools_table(&view)?;
     } else {
         table(&view)?;
@@ -44,24 +42,18 @@ async fn show_lock(config: &Config, args: &Args) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-async fn look(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
-    // Whatever is no path of a lock is refused here, with the reason.
-    RwLock::new(client, path)?;
-    show(client, path).await
-}
-
 fn table(contenders: &[Contender]) -> Result<(), Failure> {
     let mut table = Table::new(["LOCK HOLDER", "STATUS", "MODE", "OWNER", "SINCE"]);
     for contender in contenders {
         table.row([
-            contender.name.clone(),
-            if contender.holding == Some(true) { "holds" } else { "waits" }.to_string(),
-            locks::mode(contender.mode).to_string(),
-            locks::describe(contender),
-            time::ago(contender.since_ms()),
+            Cell::from(contender.name.clone()),
+            locks::standing(contender),
+            locks::mode(contender).into(),
+            locks::describe(contender).into(),
+            time::ago(contender.since_ms()).into(),
         ]);
     }
-    Ok(table.print(&mut std::io::stdout().lock())?)
+    Ok(table.print()?)
 }
 
 /// What zktools' `zooky show` prints: INFO is the node's stat as Python shows a dictionary.
@@ -71,7 +63,7 @@ fn zktools_table(contenders: &[Contender]) -> Result<(), Failure> {
         let data = String::from_utf8_lossy(&contender.data).into_owned();
         table.row([contender.name.clone(), data, info(contender, time::wall_now_ms())]);
     }
-    Ok(table.print(&mut std::io::stdout().lock())?)
+    Ok(table.print()?)
 }
 
 /// The stat, in the seed's order, with the ages in seconds. Python 2 marked long numbers with an L, which no

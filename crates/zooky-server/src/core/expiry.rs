@@ -27,6 +27,8 @@ impl Core {
     /// Ends what is over.
     pub(super) fn tick(&mut self, out: &mut Vec<Output>) {
         while let Some(session) = self.sessions.pop_expired(self.now.mono_ms) {
+            self.sessions_expired += 1;
+            self.ephemerals_expired += self.tree.ephemerals(session).len() as u64;
             self.end_session(session, 0, out);
         }
         if !self.tree.transient.is_empty() && self.next_reap_ms <= self.now.mono_ms {

@@ -166,6 +166,8 @@ pub struct Core {
     /// Nodes of a snapshot whose ACLs it does not list, with their numbers.
     unknown_acls: Vec<(String, i64)>,
     packets_received: u64,
+    sessions_expired: u64,
+    ephemerals_expired: u64,
     packets_sent: u64,
 }
 
@@ -200,6 +202,8 @@ impl Core {
             told: Vec::new(),
             unknown_acls: Vec::new(),
             packets_received: 0,
+            sessions_expired: 0,
+            ephemerals_expired: 0,
             packets_sent: 0,
             config,
         }

@@ -26,6 +26,10 @@ pub struct Stats {
     pub packets_received: u64,
     /// Frames that went out.
     pub packets_sent: u64,
+    /// Sessions that ended because nothing was heard of them, since the start.
+    pub sessions_expired: u64,
+    /// The ephemeral nodes that went with them: locks that were lost, or places in queues.
+    pub ephemerals_expired: u64,
     /// The newest transaction.
     pub last_zxid: i64,
 }
@@ -44,6 +48,8 @@ impl Core {
             connections: self.conns.len(),
             packets_received: self.packets_received,
             packets_sent: self.packets_sent,
+            sessions_expired: self.sessions_expired,
+            ephemerals_expired: self.ephemerals_expired,
             last_zxid: self.last_zxid,
         }
     }

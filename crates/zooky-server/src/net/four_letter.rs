@@ -107,7 +107,7 @@ fn server(facts: &Facts, clients: &str) -> String {
 
 fn monitor(facts: &Facts) -> String {
     let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
-    let numbers: [(&str, u64); 13] = [
+    let numbers: [(&str, u64); 14] = [
         ("uptime", facts.numbers.uptime_ms),
         ("min_latency", facts.latency.min_ms),
         ("max_latency", facts.latency.max_ms),
@@ -121,6 +121,7 @@ fn monitor(facts: &Facts) -> String {
         ("approximate_data_size", facts.numbers.data_bytes),
         ("global_sessions", facts.numbers.sessions as u64),
         ("local_sessions", 0),
+        ("stale_sessions_expired", facts.numbers.sessions_expired),
     ];
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(text, "zk_avg_latency\t{:?}", facts.latency.mean_ms());

@@ -57,6 +57,14 @@ fn text(n: &Numbers, limits: &Limits) -> String {
     put("packets_received", "counter", "Packets that came in", n.received);
     put("packets_sent", "counter", "Packets that went out", n.sent);
     put("connection_rejected", "counter", "Connections closed for want of room", n.refused);
+    put(
+        "stale_sessions_expired",
+        "counter",
+        "Sessions of which nothing was heard any more",
+        n.sessions_expired,
+    );
+    let lost = "Nodes of expired sessions: locks that were lost, and places in queues";
+    put("zooky_server_ephemerals_expired", "counter", lost, n.ephemerals_expired);
     put("zooky_server_last_zxid", "gauge", "The newest transaction", n.zxid as u64);
     put("zooky_server_log_waiting_bytes", "gauge", "Bytes that wait for the log", n.log_waiting_bytes as u64);
     put("zooky_server_tree_bytes", "gauge", "What the tree takes of its limit", n.tree_bytes);

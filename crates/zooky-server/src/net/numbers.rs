@@ -18,6 +18,8 @@ pub(crate) struct Numbers {
     /// Answers and events that wait for the disk.
     pub(crate) held: usize,
     pub(crate) log_waiting_bytes: usize,
+    pub(crate) sessions_expired: u64,
+    pub(crate) ephemerals_expired: u64,
     pub(crate) received: u64,
     pub(crate) sent: u64,
 }

@@ -41,6 +41,8 @@ impl Run {
             refused: self.doors.refused,
             held: self.held.len(),
             log_waiting_bytes: self.syncer.waiting_bytes(),
+            sessions_expired: stats.sessions_expired,
+            ephemerals_expired: stats.ephemerals_expired,
             received: self.received,
             sent: self.sent,
         }

@@ -80,12 +80,22 @@ impl Queue {
         smaller.find(|place| sees(me, &place.what) != Sees::No)
     }
 
-    /// Those that `name` has to wait for, first those nearest to it, without those that one of them already waits
-    /// for in its turn.
-    pub(crate) fn nearest_blockers_of(&self, name: &str) -> Vec<&Place> {
-        let Some(me) = self.places.iter().position(|place| place.name == name) else { return Vec::new() };
+    /// Those that the one at the place `me` has to wait for, first those nearest to it, without those that one of them
+    /// already waits for in its turn.
+    pub(crate) fn nearest_blockers_at(&self, me: usize) -> Vec<&Place> {
+        let before = &self.places[..me];
+        // Behind one of the same kind that it waits for: that one waits for all the others. (In a long queue it is nearly
+        // always so, and the rest of this would look at all of them.)
+        if let [.., second, first] = before
+            && first.what.kind == self.places[me].what.kind
+            && first.what.ours == self.places[me].what.ours
+            && second.what.sequence < first.what.sequence
+            && must_wait(&self.places[me], first)
+        {
+            return vec![first];
+        }
         let (mut nearest, mut reached): (Vec<&Place>, Vec<&Place>) = Default::default();
-        for place in self.places[..me].iter().rev() {
+        for place in before.iter().rev() {
             let covered = reached.iter().any(|nearer| must_wait(nearer, place));
             if !covered && must_wait(&self.places[me], place) {
                 nearest.push(place);
@@ -174,11 +184,8 @@ mod tests {
         let kinds = [Writer, Reader, Reader, Writer, Reader, Writer];
         let names: Vec<String> = (1..).zip(kinds).map(|(n, kind)| name(n as u128, kind, n)).collect();
         let queue = Queue::of_any(&names);
-        let nearest: Vec<Vec<i64>> = names
-            .iter()
-            .map(|name| {
-                queue.nearest_blockers_of(name).iter().filter_map(|place| place.what.sequence).collect()
-            })
+        let nearest: Vec<Vec<i64>> = (0..names.len())
+            .map(|at| queue.nearest_blockers_at(at).iter().filter_map(|place| place.what.sequence).collect())
             .collect();
         assert_eq!(nearest, [vec![], vec![1], vec![1], vec![3, 2], vec![4], vec![5]]);
     }

@@ -1,6 +1,6 @@
 //! The wait-for graph: who holds what, who waits for whom, and who waits for ever.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use zooky_client::{Error as SessionError, Session};
 
 use super::{AT_ONCE, Contender, contenders};
 use crate::core::dialect::classify;
-use crate::core::queue::Queue;
-use crate::core::upgrade::upgrader_waits_for;
-use crate::core::waits::{Edge, Member, knots};
-use crate::{Client, Error};
+use crate::core::queue::{Place, Queue};
+use crate::core::upgrade::{unique, upgrader_waits_for};
+use crate::core::waits::{Edge, Knot, Member, knots};
+use crate::{Client, Error, Mode};
 
 /// Who waits for whom among the locks below a root; made by [`wait_graph`].
 #[derive(Debug, Clone)]
@@ -42,6 +42,21 @@ pub struct Cycle {
 }
 
 impl WaitGraph {
+    /// The graph of locks that are already known, each with its contenders in any order: nothing is asked of a server.
+    ///
+    /// Its cycles are deadlocks if all contenders were there at one moment, as with one who follows the tree by its
+    /// events; nobody looks a second time.
+    pub fn of_locks(locks: impl IntoIterator<Item = Vec<Contender>>) -> WaitGraph {
+        let mut found = Found::default();
+        for seen in locks {
+            let names: Vec<String> = seen.iter().map(|one| one.name.clone()).collect();
+            found.add(Queue::of_any(&names), seen);
+        }
+        let knots = knots(found.owners.len(), &found.members, &found.edges);
+        let cycles = knots.iter().map(|knot| found.cycle(knot)).collect();
+        WaitGraph { contenders: found.contenders, waits: found.waits, cycles, unread: Vec::new() }
+    }
+
     /// All contenders of all locks, lock by lock in the order of their queues.
     pub fn contenders(&self) -> impl Iterator<Item = &Contender> {
         self.contenders.iter().map(|one| &**one)
@@ -187,15 +202,27 @@ impl Found {
         let there: Vec<String> = places.keys().cloned().collect();
         // Judged among those that are there: another may have left, and uncovered those that it waited for.
         let queue = if there.len() == queue.places().len() { queue } else { Queue::of_any(&there) };
-        for place in queue.places() {
+        // Only the mark of one who upgrades has the random part of a reader.
+        let reads = |place: &&Place| place.what.mode == Mode::Shared;
+        let readers: HashSet<&str> =
+            queue.places().iter().filter(reads).filter_map(|place| unique(&place.name)).collect();
+        let is_mark = |place: &Place| {
+            place.what.mode == Mode::Exclusive && unique(&place.name).is_some_and(|id| readers.contains(id))
+        };
+        for (at, place) in queue.places().iter().enumerate() {
             // One who upgrades does not wait for those who queue between its two nodes: they wait for it.
-            let upgrading = upgrader_waits_for(&queue, &place.name);
-            for blocker in upgrading.unwrap_or_else(|| queue.nearest_blockers_of(&place.name)) {
+            let upgrading = is_mark(place).then(|| upgrader_waits_for(&queue, &place.name)).flatten();
+            for blocker in upgrading.unwrap_or_else(|| queue.nearest_blockers_at(at)) {
                 let edge = Edge { waiter: places[&place.name], blocker: places[&blocker.name] };
                 self.edges.push(edge);
                 self.waits.push(self.wait(edge));
             }
         }
+    }
+
+    fn cycle(&self, knot: &Knot) -> Cycle {
+        let waits = knot.circle.iter().map(|edge| self.wait(*edge)).collect();
+        Cycle { waits, refuses: knot.victim.is_some() }
     }
 
     fn wait(&self, edge: Edge) -> Wait {
@@ -208,15 +235,15 @@ impl Found {
     async fn cycles(&self, session: &Session) -> Result<Vec<Cycle>, Error> {
         let mut cycles = Vec::new();
         for knot in knots(self.owners.len(), &self.members, &self.edges) {
-            let waits: Vec<_> = knot.circle.iter().map(|edge| self.wait(*edge)).collect();
-            let all = waits.iter().flat_map(|wait| [&wait.waiter, &wait.blocker]);
+            let cycle = self.cycle(&knot);
+            let all = cycle.waits.iter().flat_map(|wait| [&wait.waiter, &wait.blocker]);
             let looks: Vec<_> = all.map(|one| (one, session.exists(&one.path))).collect();
             let mut still_there = true;
             for (one, look) in looks {
                 still_there &= look.await?.is_some_and(|stat| stat.czxid == one.stat.czxid);
             }
             if still_there {
-                cycles.push(Cycle { waits, refuses: knot.victim.is_some() });
+                cycles.push(cycle);
             }
         }
         Ok(cycles)

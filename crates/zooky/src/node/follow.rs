@@ -111,6 +111,10 @@ impl Follower {
         loop {
             let session = settings.client.session().await?;
             let looked = match self.look_at(&session).await {
+                Ok(None) if !settings.create => match self.look(&session).await {
+                    Ok(watch) => return Ok(watch),
+                    Err(fault) => Err(fault),
+                },
                 Ok(None) => create(&session, settings, data.clone()).await,
                 Ok(Some(watch)) => return Ok(watch),
                 Err(fault) => Err(fault),

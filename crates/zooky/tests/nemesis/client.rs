@@ -3,16 +3,16 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use zooky::session::Error as SessionError;
 use zooky::{Client, Error, GuardState};
 use zooky_testkit::{FencedRegister, Rng};
 
-use super::SESSION_TIMEOUT;
-use super::common::{LONG, again, client_with_timeout, eventually};
+use super::common::{LONG, again, client_with_timeout};
 use super::kinds::{self, Handle, Held, Kind};
+use super::{SERVED, SESSION_TIMEOUT};
 
 /// Where the registers of a run are kept, one for each kind.
 pub(crate) fn register(directory: &Path, kind: Kind) -> FencedRegister {
@@ -77,13 +77,18 @@ async fn work(
             continue;
         }
         assert_eq!(order, "turn");
-        for (kind, turns, task) in &tasks {
-            let before = turns.get();
-            eventually(&format!("a turn of {kind:?}"), || async {
-                assert!(!task.is_finished(), "the task of {kind:?} ended");
-                (turns.get() > before).then_some(())
-            })
-            .await;
+        let before: Vec<usize> = tasks.iter().map(|(_, turns, _)| turns.get()).collect();
+        let end = Instant::now() + SERVED;
+        loop {
+            let ended = tasks.iter().find(|(.., task)| task.is_finished());
+            assert!(ended.is_none(), "the task of {:?} ended", ended.map(|(kind, ..)| kind));
+            let waiting = tasks.iter().zip(&before).filter(|((_, turns, _), before)| turns.get() <= **before);
+            let waiting: Vec<Kind> = waiting.map(|((kind, ..), _)| *kind).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < end, "no turn of {waiting:?} within {SERVED:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         again::say("served");
     }

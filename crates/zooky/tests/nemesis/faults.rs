@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use zooky_testkit::{Ensemble, FencedRegister, RecordKind, Rng, Talk, eventually};
 
 use super::common::{LONG, again};
-use super::{SESSION_TIMEOUT, client, kinds};
+use super::{SERVED, SESSION_TIMEOUT, client, kinds};
 
 const CLIENTS: usize = 8;
 const TICK: Duration = Duration::from_millis(500);
@@ -209,7 +209,7 @@ impl Nemesis {
             client.send_line("turn");
         }
         for client in &mut self.clients {
-            client.expect_line("served", 2 * LONG);
+            client.expect_line("served", SERVED + LONG);
         }
         println!("  granted again after {granted:.1?}, everybody served after {:.1?}", healed.elapsed());
     }

@@ -6,7 +6,7 @@ pub(crate) mod ledger;
 mod screen;
 pub(crate) mod worker;
 
-use crate::config::{Config, Servers};
+use crate::config::Config;
 use crate::exit::{self, Failure, say};
 use crate::{hidden, locks};
 use ledger::Ledger;
@@ -87,21 +87,20 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 async fn demo(config: &Config, args: &Args) -> Result<u8, Failure> {
     // The first connection starts the embedded server if there is none; the workers find it then.
     locks::close(locks::connect(config).await?).await;
-    let (Servers::Named(servers) | Servers::Default(servers)) = &config.servers;
     let ledger = Ledger::create()?;
-    let result = contend(config, args, servers, &ledger).await;
+    let result = contend(config, args, &ledger).await;
     let report = ledger.check();
     ledger.remove();
     let screen = result?;
     screen.summary(&report?, args)
 }
 
-async fn contend(config: &Config, args: &Args, servers: &str, ledger: &Ledger) -> Result<Screen, Failure> {
+async fn contend(config: &Config, args: &Args, ledger: &Ledger) -> Result<Screen, Failure> {
     let (tell, mut events) = mpsc::unbounded_channel();
     let mut pids = Vec::new();
     for index in 0..args.workers as usize {
         let mut command = hidden::command(hidden::DEMO_WORKER);
-        command.arg(servers).arg(config.session_timeout.as_millis().to_string());
+        command.arg(config.servers.text()).arg(config.session_timeout.as_millis().to_string());
         command.arg(args.count.to_string()).arg(args.delay_ms.to_string()).arg(ledger.path());
         // The worker's standard input ends with us, and it with that.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -124,7 +124,7 @@ impl Screen {
         }
         let mut out = io::stdout().lock();
         writeln!(out)?;
-        table.print(&mut out)?;
+        table.print()?;
         let (turns, workers) = (report.turns, self.workers.len());
         writeln!(
             out,

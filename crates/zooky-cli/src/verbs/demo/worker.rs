@@ -2,7 +2,7 @@
 
 use super::ledger::Ledger;
 use super::{Event, PATH};
-use crate::config::{Config, Servers};
+use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::locks;
 use std::ffi::OsString;
@@ -19,11 +19,7 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
     else {
         return exit::USAGE;
     };
-    let config = Config {
-        servers: Servers::Named(servers.to_string()),
-        lock_root: None,
-        session_timeout: Duration::from_millis(timeout_ms),
-    };
+    let config = Config::plain(servers.to_string(), Duration::from_millis(timeout_ms));
     end_with_parent();
     let work = async { work(&config, count, Duration::from_millis(delay_ms), Path::new(&args[4])).await };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

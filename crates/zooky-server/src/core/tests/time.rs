@@ -21,6 +21,7 @@ fn a_session_ends_after_its_whole_timeout_and_not_before() {
     assert_eq!(events(&out, other), [(EventType::DELETED, "/e".to_owned())]);
     assert_eq!(out[2], Output::Close { conn: quiet });
     assert_eq!((b.core.stats().sessions, b.core.stats().ephemerals), (1, 0));
+    assert_eq!((b.core.stats().sessions_expired, b.core.stats().ephemerals_expired), (1, 1));
     assert_eq!(b.stat(other, "/e"), Err(ErrorCode::NO_NODE));
 }
 
@@ -48,6 +49,7 @@ fn closing_a_session_is_answered_and_final() {
     let (conn, _) = b.session();
     b.create(conn, "/e", CreateMode::EPHEMERAL).unwrap();
     let out = b.send(conn, &Request::CloseSession);
+    assert_eq!(b.core.stats().sessions_expired, 0, "it was closed, and nothing was lost");
     assert!(matches!(&out[0], Output::Append(r) if r.header.kind == OpCode::CLOSE_SESSION));
     assert_eq!(reply(&out, conn, OpCode::CLOSE_SESSION), Ok(Response::Empty));
     assert_eq!(out.last(), Some(&Output::Close { conn }));

@@ -1,15 +1,25 @@
-"""kazoo's Lock recipe; the orders and answers are those of bench/src/protocol.rs."""
+"""A Python client in threads; the orders and answers are those of bench/src/protocol.rs.
+
+    python threads.py kazoo|zooky NAME
+
+kazoo's Lock recipe, and zooky's with nothing changed but the import.
+"""
 
 import json
 import sys
 import threading
 import time
 
-import kazoo
-from kazoo.client import KazooClient
-from kazoo.exceptions import LockTimeout
+if sys.argv[1] == "zooky":
+    import zooky as package
+    from zooky import Client, LockTimeout
+else:
+    import kazoo as package
+    from kazoo.client import KazooClient as Client
+    from kazoo.exceptions import LockTimeout
 
 THREADS = 16
+ROOT = "/bench/" + sys.argv[2]
 
 
 def us(start):
@@ -25,7 +35,7 @@ class Peer:
         self.client = None
 
     def connect(self):
-        client = KazooClient(hosts=self.hosts, timeout=30.0)
+        client = Client(hosts=self.hosts, timeout=30.0)
         client.start(timeout=30)
         return client
 
@@ -35,12 +45,12 @@ class Peer:
             self.client.close()
         self.hosts = hosts
         self.client = self.connect()
-        return {"version": kazoo.__version__}
+        return {"version": package.__version__}
 
     def uncontended(self, count, limit_ms, release):
         if release != "awaited":
-            raise ValueError("kazoo releases in the foreground")
-        lock = self.client.Lock("/bench/kazoo/free", "bench")
+            raise ValueError("it releases in the foreground")
+        lock = self.client.Lock(ROOT + "/free", "bench")
         acquire_us, release_us = [], []
         cpu, end = cpu_us(), time.monotonic() + int(limit_ms) / 1000
         while len(acquire_us) < int(count) and time.monotonic() < end:
@@ -53,8 +63,8 @@ class Peer:
         return {"acquire_us": acquire_us, "release_us": release_us, "cpu_us": cpu_us() - cpu}
 
     def many(self, locks, limit_ms):
-        """A thread for each lock would only stand in kazoo's way; each thread goes round its share of them."""
-        made = [self.client.Lock("/bench/kazoo/many/%d" % i, "bench") for i in range(int(locks))]
+        """A thread for each lock would only stand in the way; each thread goes round its share of them."""
+        made = [self.client.Lock(ROOT + "/many/%d" % i, "bench") for i in range(int(locks))]
         counts = [0] * THREADS
         cpu, start = cpu_us(), time.monotonic()
         end = start + int(limit_ms) / 1000
@@ -72,7 +82,7 @@ class Peer:
 
     def handoff(self, sessions, limit_ms):
         clients = [self.connect() for _ in range(int(sessions))]
-        locks = [client.Lock("/bench/kazoo/handoff", "bench") for client in clients]
+        locks = [client.Lock(ROOT + "/handoff", "bench") for client in clients]
         handoff_us, released = [], [None]
         cpu, start = cpu_us(), time.monotonic()
         end = start + int(limit_ms) / 1000
@@ -92,9 +102,8 @@ class Peer:
             client.close()
         return {"handoff_us": handoff_us, "seconds": seconds, "cpu_us": cpu}
 
-
     def tasks(self, tasks, limit_ms):
-        locks = [self.client.Lock("/bench/kazoo/tasks", "bench") for _ in range(int(tasks))]
+        locks = [self.client.Lock(ROOT + "/tasks", "bench") for _ in range(int(tasks))]
         counts = [0] * len(locks)
         cpu, start = cpu_us(), time.monotonic()
         end = start + int(limit_ms) / 1000
@@ -110,7 +119,7 @@ class Peer:
 
     def readers(self, sessions, limit_ms):
         clients = [self.connect() for _ in range(int(sessions))]
-        path = "/bench/kazoo/readers"
+        path = ROOT + "/readers"
         pairs = [(client.ReadLock(path, "bench"), client.WriteLock(path, "bench")) for client in clients]
         counts = [0] * len(clients)
         cpu, start = cpu_us(), time.monotonic()
@@ -131,7 +140,7 @@ class Peer:
         return {"cycles": sum(counts), "seconds": seconds, "cpu_us": cpu}
 
     def wait(self, limit_ms):
-        lock = self.client.Lock("/bench/kazoo/queue", "bench")
+        lock = self.client.Lock(ROOT + "/queue", "bench")
         limit = int(limit_ms) / 1000
         start = time.perf_counter_ns()
         try:
@@ -144,7 +153,7 @@ class Peer:
         return {"acquired_us": acquired_us}
 
     def line(self, waiters, sessions):
-        path, waiters = "/bench/kazoo/queue", int(waiters)
+        path, waiters = ROOT + "/queue", int(waiters)
         clients = [self.connect() for _ in range(int(sessions))]
         log = {"handoff_us": [], "released": None}
         held, go, failures = threading.Event(), threading.Event(), []

@@ -5,17 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import zooky
+from conftest import ROOT
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "counting" / "dl_sci.py"
+SCRIPT = ROOT / "examples" / "counting" / "dl_sci.py"
 
 
-def test_three_instances_count_one_after_the_other(tmp_path: Path) -> None:
+def test_three_instances_count_one_after_the_other(hosts: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with zooky.Server() as server, log.open("a") as output:
+    with log.open("a") as output:
         instances = []
         for name in "abc":
-            env = dict(os.environ, ZOOKY_SERVERS=server.hosts, COUNTING_NAME=name, COUNTING_PAUSE="0.01")
+            env = dict(os.environ, ZOOKY_SERVERS=hosts, COUNTING_NAME=name, COUNTING_PAUSE="0.01")
             command = [sys.executable, "-u", str(SCRIPT)]
             instances.append(subprocess.Popen(command, env=env, stdout=output))
         assert [instance.wait(60) for instance in instances] == [0, 0, 0]

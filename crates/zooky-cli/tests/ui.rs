@@ -1,0 +1,85 @@
+//! `zooky ui` and `zooky server --ui` from outside. What the page does in a browser, `zooky-ui`'s own tests show.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{LONG, Running, Server, run, zooky};
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use zooky_testkit::{eventually, free_port};
+
+/// The answer to a GET, head and body.
+fn get(addr: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The address in `page at http://ADDRESS/`.
+fn address(line: &str) -> String {
+    let rest = line.strip_prefix("page at http://").unwrap_or_else(|| panic!("{line}"));
+    rest.trim_end_matches('/').to_string()
+}
+
+fn shows_a_held_lock(server: &str, page: &str) {
+    let mut holder = Running::start(&mut common::named(server, &["run", "nightly", "--", "cat"]));
+    eventually(LONG, "the held lock among the numbers", || {
+        get(page, "/metrics").contains("\nzooky_locks_held 1\n").then_some(())
+    });
+    holder.signal(Signal::TERM);
+    holder.wait();
+    eventually(LONG, "the lock to be free", || {
+        get(page, "/metrics").contains("\nzooky_locks_held 0\n").then_some(())
+    });
+}
+
+#[test]
+fn the_page_and_the_numbers_are_served_until_a_signal() {
+    let server = Server::start();
+    let mut ui = Running::start(&mut server.zooky(&["ui", "--listen", "127.0.0.1:0", "--metrics"]));
+    let page = address(&ui.line());
+    assert_eq!(ui.line(), format!("metrics at http://{page}/metrics"));
+    let token = ui.line();
+    let token = token.strip_prefix("token to free locks: ").unwrap_or_else(|| panic!("{token}"));
+    assert_eq!(token.len(), 32);
+    assert!(get(&page, "/").contains("<title>zooky</title>"));
+    shows_a_held_lock(&server.hosts(), &page);
+    ui.signal(Signal::TERM);
+    assert_eq!(ui.code(), 0);
+}
+
+#[test]
+fn without_metrics_there_are_none_and_read_only_has_no_token() {
+    let server = Server::start();
+    let mut ui =
+        Running::start(&mut server.zooky(&["ui", "--listen", "127.0.0.1:0", "--read-only", "--poll"]));
+    let page = address(&ui.line());
+    assert!(get(&page, "/metrics").starts_with("HTTP/1.1 404 "));
+    ui.signal(Signal::INT);
+    assert_eq!(ui.code(), 0);
+    assert_eq!(ui.rest(), "", "a token was printed");
+}
+
+#[test]
+fn a_page_for_other_machines_is_refused() {
+    let server = Server::start();
+    let (code, out, err) = run(&mut server.zooky(&["ui", "--listen", "0.0.0.0:0"]));
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("for this machine only") && err.contains("ssh -L"), "{err}");
+}
+
+#[test]
+fn a_server_has_the_page_beside_it() {
+    let data = tempfile::tempdir().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut command = zooky(&["server", "--listen", &listen, "--ui=127.0.0.1:0", "--data-dir"]);
+    let mut server = Running::start(command.arg(data.path()));
+    let page = address(&server.line());
+    shows_a_held_lock(&listen, &page);
+    server.signal(Signal::TERM);
+    assert_eq!(server.code(), 0);
+}

@@ -1,0 +1,60 @@
+"""What the stories run on: the embedded server, and three Apache ZooKeepers as `make ensemble` starts them."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+import zooky
+
+ROOT = Path(__file__).resolve().parents[2]
+#: With the home directory that cargo needs.
+ENVIRONMENT = dict(os.environ)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """deeplake and matplotlib write to the home directory as soon as they are imported."""
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with zooky.Server() as server:
+        yield server.hosts
+
+
+@pytest.fixture(scope="session")
+def ensemble() -> Iterator[str]:
+    process = subprocess.Popen(
+        ["make", "--silent", "ensemble"],
+        cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )
+    hosts = process.stdout.readline().strip()
+    try:
+        assert len(hosts.split(",")) == 3, hosts
+        yield hosts
+    finally:
+        # As a terminal does on Ctrl-C: the whole group. It takes the servers along.
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+        assert not any(listens(address) for address in hosts.split(",")), hosts
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.fixture(params=["server", "ensemble"])
+def hosts(request: pytest.FixtureRequest) -> str:
+    """Each story that takes this is told twice: on the embedded server, and on three Apache ZooKeepers."""
+    return request.getfixturevalue(request.param)
