@@ -130,7 +130,6 @@ struct Start<'a> {
     replayed: u64,
     zxid: String,
     torn_at: Option<u64>,
-    #[serde(flatten)]
     content: Counts,
 }
 
@@ -139,7 +138,6 @@ struct Snapshot<'a> {
     name: &'a str,
     zxid: String,
     damage: Option<String>,
-    #[serde(flatten)]
     content: Option<Counts>,
 }
 
