@@ -8,7 +8,7 @@ use common::{LONG, Running, Server, ZOOKY, run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use zooky::{Client, Lock, Owner};
+use zooky::{Client, Guard, Lock, Owner};
 use zooky_testkit::eventually;
 
 /// What stands in the page: text that stays as it is, or a command and what it says.
@@ -93,26 +93,26 @@ impl Shell {
     }
 }
 
-/// Two tasks of one program, each of which holds what the other wants.
-async fn billing(hosts: &str) -> (Client, tokio::task::JoinSet<()>) {
-    let client = Client::connect(hosts).await.unwrap();
+/// Two tasks of one program, each of which holds what the other wants. Dropping what is returned ends both.
+async fn billing(shell: &Shell) -> (Client, Vec<Guard>, tokio::task::JoinSet<()>) {
+    let client = Client::connect(&shell.server.hosts()).await.unwrap();
     let lock = |name: &str, task: &str| {
         let owner = Owner::this_process().with_program("billing").with_id(task);
         Lock::new(&client, &format!("/locks/{name}")).unwrap().with_owner(owner)
     };
-    let held = [
-        lock("accounts", "invoices").acquire().await.unwrap(),
-        lock("warehouse", "stock").acquire().await.unwrap(),
-    ];
-    let mut tasks = tokio::task::JoinSet::new();
-    for lock in [lock("warehouse", "invoices"), lock("accounts", "stock")] {
-        tasks.spawn(async move { drop(lock.acquire().await) });
+    let mut held = Vec::new();
+    for lock in [lock("accounts", "invoices"), lock("warehouse", "stock")] {
+        held.push(lock.acquire().await.unwrap());
     }
-    tasks.spawn(async move {
-        let _held = held;
-        std::future::pending().await
-    });
-    (client, tasks)
+    let mut tasks = tokio::task::JoinSet::new();
+    for (wanted, present) in [(lock("warehouse", "invoices"), 3), (lock("accounts", "stock"), 4)] {
+        tasks.spawn(async move { drop(wanted.acquire().await) });
+        // One after the other: the answer begins with who came first.
+        tokio::task::block_in_place(|| {
+            eventually(LONG, "the task to wait", || (shell.contenders() == present).then_some(()));
+        });
+    }
+    (client, held, tasks)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,11 +120,10 @@ async fn the_page_for_operators_is_true() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
     let page = std::fs::read_to_string(&file).unwrap();
     let server = Server::start();
-    let (_client, _tasks) = billing(&server.hosts()).await;
     let bin = PathBuf::from(ZOOKY).parent().unwrap().display().to_string();
     let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
     let mut shell = Shell { server, path, background: Vec::new() };
-    eventually(LONG, "the two tasks to wait", || (shell.contenders() == 4).then_some(()));
+    let _billing = billing(&shell).await;
     let (mut true_page, mut commands) = (String::new(), 0);
     for part in parts(&page) {
         match part {

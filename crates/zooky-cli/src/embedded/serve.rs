@@ -24,11 +24,11 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
     let _ = setsid();
     let _ = rustix::thread::set_name(c"zooky-server");
     let args = [OsString::from(hidden::SERVE)].into_iter().chain(args.iter().cloned());
-    let Ok(Background { state, listen, settings }) = Background::try_parse_from(args) else {
+    let Ok(Background { state, default_at, settings }) = Background::try_parse_from(args) else {
         return exit::USAGE;
     };
     let dir = StateDir::at(state);
-    let served = dir.config(listen, &settings).and_then(|config| {
+    let served = dir.config(default_at, &settings).and_then(|config| {
         let data = config.data_dir.clone();
         let (server, stop) = start(config)?;
         dir.write_running(server.addr(), data)
@@ -56,8 +56,8 @@ struct Background {
     /// The state directory.
     state: PathBuf,
     /// The embedded default: nothing but this address and the state directory's data counts.
-    #[arg(long = "default-at")]
-    listen: Option<SocketAddr>,
+    #[arg(long)]
+    default_at: Option<SocketAddr>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -70,8 +70,8 @@ pub(super) fn default_args(dir: &StateDir, listen: SocketAddr) -> Vec<OsString> 
 impl StateDir {
     /// What the background server is to be told. Its paths are made absolute and the working directory is left: it must not keep a file
     /// system from being unmounted.
-    fn config(&self, listen: Option<SocketAddr>, settings: &Settings) -> Result<Config, Failure> {
-        let mut config = match listen {
+    fn config(&self, default_at: Option<SocketAddr>, settings: &Settings) -> Result<Config, Failure> {
+        let mut config = match default_at {
             Some(listen) => Config::new(listen, self.data()),
             None => settings.resolve_with(self.data(), |name| std::env::var_os(name))?.config,
         };
@@ -185,5 +185,21 @@ fn answer(line: &str) {
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     if let Ok(null) = File::options().write(true).open("/dev/null") {
         let _ = dup2_stdout(&null);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_background_process_understands_its_command_line() {
+        Background::command().debug_assert();
+        let dir = StateDir::at("/state".into());
+        let listen = SocketAddr::from(([127, 0, 0, 1], 2181));
+        let args = [OsString::from(hidden::SERVE)].into_iter().chain(default_args(&dir, listen));
+        let background = Background::try_parse_from(args).unwrap();
+        assert_eq!((background.state, background.default_at), ("/state".into(), Some(listen)));
     }
 }
