@@ -50,22 +50,30 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
 }
 
 fn start(cli: &Cli) -> Result<u8, Failure> {
-    trace(cli.globals.verbose);
+    trace(cli.globals.verbose, matches!(cli.verb, verbs::Verb::Server(_)));
     let config = Config::resolve(&cli.globals)?;
     cli.verb.main(&config)
 }
 
+/// What whoever runs a server must hear of without asking, and what no client can bring about: files that are not as
+/// they should be.
+const SERVERS_TROUBLES: &str =
+    "zooky_server::server=warn,zooky_server::log=warn,zooky_server::net::tls=error";
+
 /// `-v` tells what the library does, `-vv` in detail; else `RUST_LOG` decides, and without it only `zooky: …`
-/// lines are written.
-fn trace(verbose: u8) {
+/// lines are written, and a server's troubles with its files.
+fn trace(verbose: u8, serves: bool) {
+    use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
+    let quiet = if serves { SERVERS_TROUBLES } else { "off" };
     let filter = match verbose {
-        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")),
+        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet)),
         1 => EnvFilter::new("debug"),
         _ => EnvFilter::new("trace"),
     };
     // Nobody else sets one in this process; if somebody had, theirs would do.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = format.with_ansi(std::io::stderr().is_terminal()).try_init();
 }
 
 /// Runs a verb's work on this thread. Nothing of it outlives the call.

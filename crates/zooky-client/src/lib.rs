@@ -49,6 +49,7 @@ pub use boottime::BootInstant;
 pub use config::SessionConfig;
 pub use error::{ConnectError, Error};
 pub use failures::ConnectFailures;
+pub use machine::unix_ms;
 pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};
 pub use session::{Flight, Hold, Session, State, StateWatch};

@@ -1,4 +1,4 @@
-//! The clock of the machine, and a timer on it, in nanoseconds since the boot. Nothing else reads a clock here.
+//! The clocks of the machine, and a timer on one of them. Nothing else reads a clock here.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,6 +15,13 @@ pub(crate) fn boot_nanos() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// What this machine's wall clock shows, in milliseconds since 1970. For people: somebody may set it, back too.
+pub fn unix_ms() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    let below_a_second = u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000;
+    now.tv_sec.saturating_mul(1000).saturating_add_unsigned(below_a_second)
 }
 
 /// A timer on CLOCK_BOOTTIME. It is set again only for an earlier moment: one that fires too early costs a

@@ -193,3 +193,37 @@ impl Default for FourLetterWords {
         FourLetterWords::only(["srvr", "ruok", "mntr"])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody has to ask for them.
+    #[test]
+    fn limits_are_on_by_default() {
+        let limits = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), "d").limits;
+        assert_eq!(limits.frame_bytes, (1 << 20) - 1);
+        assert_eq!(limits.first_packet, Duration::from_secs(10));
+        let (a_lot, much) = (200_000, 2 << 30);
+        for count in [
+            limits.connections,
+            limits.connections_per_address,
+            limits.connections_per_loopback,
+            limits.outstanding,
+            limits.core.max_sessions,
+            limits.core.max_watches_per_session,
+        ] {
+            assert!((1..a_lot).contains(&count), "{limits:?}");
+        }
+        for bytes in [
+            limits.unread_soft_bytes as u64,
+            limits.unread_hard_bytes as u64,
+            limits.buffer_bytes as u64,
+            limits.core.max_tree_bytes,
+            limits.core.max_watch_bytes,
+            limits.core.max_watch_bytes_per_session,
+        ] {
+            assert!((1..much).contains(&bytes), "{limits:?}");
+        }
+    }
+}

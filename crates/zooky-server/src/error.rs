@@ -25,6 +25,15 @@ pub enum StartError {
         /// Which address.
         addr: SocketAddr,
     },
+    /// The metrics' address can be reached by others.
+    #[error(
+        "{addr} is not a loopback address: whoever reaches it could read the metrics, and nothing encrypts them; let \
+         --metrics name an address of 127.0.0.1, or say --insecure (`Config::insecure`)"
+    )]
+    ExposedMetrics {
+        /// Which address.
+        addr: SocketAddr,
+    },
     /// A certificate or key cannot be used.
     #[error("TLS cannot use {}: {why}", path.display())]
     Tls {

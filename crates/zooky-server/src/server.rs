@@ -71,10 +71,12 @@ impl Server {
         if min_ms > max_ms {
             return Err(StartError::Timeouts { min_ms, max_ms });
         }
-        for addr in [Some(config.listen), config.metrics].into_iter().flatten() {
-            if !config.insecure && !addr.ip().to_canonical().is_loopback() {
-                return Err(StartError::Exposed { addr });
-            }
+        let exposed = |addr: &SocketAddr| !config.insecure && !addr.ip().to_canonical().is_loopback();
+        if exposed(&config.listen) {
+            return Err(StartError::Exposed { addr: config.listen });
+        }
+        if let Some(addr) = config.metrics.filter(exposed) {
+            return Err(StartError::ExposedMetrics { addr });
         }
         let socket = bind(config.listen)?;
         let tls = match &config.tls {

@@ -176,22 +176,6 @@ fn soak_random_requests_get_the_replies_of_apache() {
     compare(Theme::Super, 1_000..4_000);
 }
 
-/// What differed.
-#[derive(Default)]
-struct Different(Vec<String>);
-
-impl Different {
-    fn note(&mut self, what: String) {
-        self.0.push(what);
-    }
-
-    #[track_caller]
-    fn judge(self) {
-        let first: Vec<String> = self.0.iter().take(40).cloned().collect();
-        assert!(self.0.is_empty(), "{} sequences differ:\n{}", self.0.len(), first.join("\n"));
-    }
-}
-
 /// Our server's settings, with the super user that Apache's has in tests.
 fn ours(dir: &Path) -> Config {
     let mut config = config(dir);
@@ -199,8 +183,22 @@ fn ours(dir: &Path) -> Config {
     config
 }
 
-fn servers(ours: Config, apache: ApacheBuilder) -> (Server, Apache) {
-    (Server::start(ours).unwrap(), apache.super_digest(SUPER_DIGEST).start())
+/// Runs each seed's story against both servers, ours first; a story says what differed.
+fn compare_with(
+    ours: Config,
+    apache: ApacheBuilder,
+    seeds: std::ops::Range<u64>,
+    mut story: impl FnMut(u64, &mut Dice, [SocketAddr; 2]) -> Option<String>,
+) {
+    let (ours, apache) = (Server::start(ours).unwrap(), apache.super_digest(SUPER_DIGEST).start());
+    let addrs = [ours.addr(), apache.addr()];
+    let differ = seeds.filter_map(|seed| {
+        let what = story(seed, &mut Dice::new(seed), addrs)?;
+        Some(format!("seed {seed}: {what}"))
+    });
+    let differ: Vec<String> = differ.collect();
+    let first = &differ[..differ.len().min(40)];
+    assert!(differ.is_empty(), "{} sequences differ:\n{}", differ.len(), first.join("\n"));
 }
 
 fn compare(theme: Theme, seeds: std::ops::Range<u64>) {
@@ -208,43 +206,52 @@ fn compare(theme: Theme, seeds: std::ops::Range<u64>) {
     let mut settings = ours(dir.path());
     settings.enforce_quota = theme == Theme::Quotas;
     let apache = Apache::builder().extra(&format!("enforceQuota={}", settings.enforce_quota));
-    let (ours, apache) = servers(settings, apache);
-    let mut different = Different::default();
     let (mut excused, total) = (0, seeds.end - seeds.start);
-    for seed in seeds {
-        let mut dice = Dice::new(seed);
-        let top = format!("/s{seed}");
-        let (mut here, mut there) = (Side::new(ours.addr()), Side::new(apache.addr()));
-        let mut told = Vec::new();
-        for step in 0..STEPS {
-            let who = dice.below(2);
-            let request = requests::themed(theme, &mut dice, &top, step);
-            here.send(who, &request);
-            there.send(who, &request);
-            let (we, they) = (here.receive(who, &request), there.receive(who, &request));
-            told.push(format!("{who}: {request:?}"));
-            let closed = they.reply.is_err();
-            if we != they && on_purpose(&request, &we, &they) {
-                // From here on the two may know different watches.
-                excused += 1;
-                break;
-            }
-            if we != they {
-                let told = told.join("\n    ");
-                different.note(format!("seed {seed}:\n    {told}\n  we   {we:?}\n  they {they:?}"));
-                break;
-            }
-            if closed {
-                break;
-            }
+    compare_with(settings, apache, seeds, |seed, dice, addrs| {
+        let mut sides = addrs.map(Side::new);
+        let different = sequence(theme, seed, dice, &mut sides);
+        for client in sides.iter_mut().flat_map(|side| &mut side.clients) {
+            let _ = client.send(&[Request::CloseSession]);
+            let _ = client.reply();
         }
-        for side in [&mut here, &mut there] {
-            for client in &mut side.clients {
-                let _ = client.send(&[Request::CloseSession]);
-                let _ = client.reply();
+        match different? {
+            Differ::OnPurpose => {
+                excused += 1;
+                None
             }
+            Differ::Wrongly(what) => Some(what),
+        }
+    });
+    assert!(excused * 20 < total, "{excused} sequences differ on purpose: that hides too much");
+}
+
+/// How two servers differed.
+enum Differ {
+    OnPurpose,
+    Wrongly(String),
+}
+
+fn sequence(theme: Theme, seed: u64, dice: &mut Dice, [here, there]: &mut [Side; 2]) -> Option<Differ> {
+    let top = format!("/s{seed}");
+    let mut told = Vec::new();
+    for step in 0..STEPS {
+        let who = dice.below(2);
+        let request = requests::themed(theme, dice, &top, step);
+        here.send(who, &request);
+        there.send(who, &request);
+        let (we, they) = (here.receive(who, &request), there.receive(who, &request));
+        told.push(format!("{who}: {request:?}"));
+        if we != they && on_purpose(&request, &we, &they) {
+            // From here on the two may know different watches.
+            return Some(Differ::OnPurpose);
+        }
+        if we != they {
+            let told = told.join("\n    ");
+            return Some(Differ::Wrongly(format!("\n    {told}\n  we   {we:?}\n  they {they:?}")));
+        }
+        if they.reply.is_err() {
+            return None;
         }
     }
-    assert!(excused * 20 < total, "{excused} sequences differ on purpose: that hides too much");
-    different.judge();
+    None
 }

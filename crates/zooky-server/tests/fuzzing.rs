@@ -12,8 +12,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use fuzz_bodies::rng::Rng;
 use fuzz_bodies::{TARGETS, seeds};
+use zooky_testkit::Rng;
 
 fn mutated(rng: &mut Rng, inputs: &[bytes::Bytes]) -> Vec<u8> {
     let mut bytes = rng.pick(inputs).to_vec();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::{Raw, config, create, new_session};
 use tempfile::TempDir;
 use zooky_server::{Config, Limits, Server};
-use zooky_wire::{CreateMode, ErrorCode, MultiResult, Request, Response};
+use zooky_wire::{CreateMode, ErrorCode, MultiResult, Request, Response, Writer};
 
 /// A server with other limits than usual, and a client that is to notice nothing.
 struct Bench {
@@ -93,6 +93,46 @@ fn the_time_to_the_first_packet() {
     let (mut mute, mut slow) = (b.open(), b.open());
     slow.raw(&[0, 0, 0, 44, 0, 0]).unwrap();
     assert!(mute.frame().is_err() && slow.frame().is_err());
+    b.goes_on();
+}
+
+/// Of two floods that cost a client next to nothing, the one that leaves at once would make the server keep a session each
+/// time.
+#[test]
+fn who_has_left_already_gets_no_session() {
+    let mut b = Bench::with(|_| {});
+    let before = b.good.exists("/", false).unwrap();
+    let sessions = |b: &Bench| {
+        let mntr = support::word(b.server.addr(), "mntr");
+        let line = mntr.lines().find_map(|line| line.strip_prefix("zk_global_sessions\t"));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let mut w = Writer::new();
+    let mark = w.begin_frame();
+    new_session(10_000).encode(&mut w);
+    w.end_frame(mark);
+    let hello = w.as_slice().to_vec();
+    let mark = w.begin_frame();
+    Request::Ping.encode(zooky_wire::xid::PING, &mut w);
+    w.end_frame(mark);
+    // Corked, so that the end comes in one packet with the last bytes.
+    let sends_and_ends = |b: &Bench, bytes: &[u8]| {
+        let mut client = b.open();
+        rustix::net::sockopt::set_tcp_cork(&client.stream, true).unwrap();
+        client.raw(bytes).unwrap();
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        client
+    };
+    for _ in 0..50 {
+        assert!(sends_and_ends(&b, &hello).frame().is_err(), "it is not answered");
+    }
+    assert_eq!(sessions(&b), 1);
+    // Who asks for more has not left: its last words are served.
+    let mut client = sends_and_ends(&b, w.as_slice());
+    client.welcomed().unwrap();
+    assert_eq!(client.reply().unwrap().0.xid, zooky_wire::xid::PING);
+    assert_eq!(sessions(&b), 2);
+    assert_eq!(b.good.exists("/", false).unwrap(), before);
     b.goes_on();
 }
 

@@ -82,5 +82,9 @@ fn it_is_off_by_default_and_of_no_use_to_the_impolite() {
     assert!(client.exists("/a", false).is_none());
     drop(server);
     config.metrics = Some("0.0.0.0:0".parse().unwrap());
-    assert!(matches!(Server::start(config), Err(StartError::Exposed { .. })));
+    let refused = Server::start(config.clone()).unwrap_err();
+    assert!(matches!(refused, StartError::ExposedMetrics { .. }), "{refused}");
+    assert!(refused.to_string().contains("--metrics"), "{refused}");
+    config.insecure = true;
+    drop(Server::start(config).unwrap());
 }

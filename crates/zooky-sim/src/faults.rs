@@ -42,6 +42,7 @@ impl World {
             11 => {
                 self.trace.note(now, &format!("the clock of program {program} jumps by {} ms", until - now));
                 self.programs[program].machine.sleep((until - now) * 1_000_000);
+                self.judge.state().jumped.insert(program);
             }
             12 | 13 => {
                 let silently = self.rng.one_in(2);
@@ -73,7 +74,7 @@ impl World {
         let how = if silently { "without a word" } else { "and its connections are closed" };
         self.trace.note(self.now, &format!("program {program} dies {how}"));
         self.network.program_died(self.now, program, silently);
-        let judge = self.judge.clone();
-        self.programs[program].die(until, || drop(judge.bury(program)));
+        let (judge, was_running) = (self.judge.clone(), self.programs[program].is_running());
+        self.programs[program].die(until, || drop(judge.bury(program, was_running)));
     }
 }

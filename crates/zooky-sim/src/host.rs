@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use zooky_server::core::{CoreConfig, Input, Now, PasswordRule};
-use zooky_server::log::{LogError, encode_snapshot, recover};
+use zooky_server::log::{LogError, recover};
+use zooky_testkit::Rng;
 
 use crate::disk::{Disk, Fault};
 use crate::network::{Incoming, Network};
-use crate::rng::Rng;
 use crate::server::Server;
 use crate::trace::Trace;
 
@@ -107,8 +107,7 @@ impl Host {
                 Input::Closed { conn }
             }
             Incoming::Frame(conn, frame) => {
-                trace
-                    .detail(now, (conn.0, frame.len()), || format!("server: {conn:?} asks {}", tell(&frame)));
+                trace.detail(now, (conn.0, &frame), || format!("server: {conn:?} asks {}", tell(&frame)));
                 Input::Frame { conn, frame }
             }
         };
@@ -154,7 +153,8 @@ impl Host {
         while let Some(leaving) = server.release() {
             let conn = leaving.conn;
             let len = leaving.frame.as_ref().map_or(0, |frame| frame.len());
-            trace.detail(now, (conn.0, len), || format!("server: {conn:?} gets {len} bytes"));
+            let what = (conn.0, leaving.frame.as_deref());
+            trace.detail(now, what, || format!("server: {conn:?} gets {len} bytes"));
             network.server_sends(now, conn, leaving.frame);
         }
     }
@@ -187,26 +187,10 @@ impl Host {
     }
 
     fn take_snapshot(&mut self, now: u64, network: &mut Network, trace: &mut Trace) {
-        let Some(server) = self.server.as_ref().filter(|server| server.is_idle()) else { return };
-        let image = server.core.image();
-        let name = format!("snapshot.{:x}", image.last_zxid());
-        if self.disk.names().contains(&name) {
-            return;
-        }
-        trace.note(now, &format!("the server takes {name}"));
-        let bytes = encode_snapshot(image);
-        let storage = self.disk.storage();
-        let write = || {
-            if self.disk.names().iter().any(|name| name == "unfinished-snapshot") {
-                storage.remove("unfinished-snapshot")?;
-            }
-            let mut file = storage.create("unfinished-snapshot")?;
-            file.write_at(0, &bytes)?;
-            file.sync_data()?;
-            storage.rename("unfinished-snapshot", &name)?;
-            storage.sync_dir()
-        };
-        if write().is_err() {
+        let Some(server) = &self.server else { return };
+        let taken =
+            server.take_snapshot(&self.disk, |name| trace.note(now, &format!("the server takes {name}")));
+        if taken.is_some_and(|taken| taken.is_err()) {
             self.process_dies(now, network, 300);
         }
     }

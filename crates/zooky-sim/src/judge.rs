@@ -1,34 +1,42 @@
 //! What must hold, whatever goes wrong; looked at after every step of the world.
 //!
-//! - One holder, or readers only: by what the guards themselves say, on their machines' clocks.
+//! - One holder, or readers only, or no more than there are leases: by what the guards themselves say, on their
+//!   machines' clocks.
 //! - Tokens grow in the order of grants, and a fenced register refuses the stale ones.
 //! - A guard never says Held past its deadline, and Lost is final.
-//! - Who says Held has a node of its own session in the server's tree.
+//! - Who says Held has a node in the server's tree: of its own session, or (persistent) of none.
+//! - Whoever comes after a holder that vanished has waited for the lock's delay.
 //! - Everybody is served in the end, and nobody is left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use zooky::{BootInstant, Guard, GuardState};
+use zooky::{BootInstant, GuardState};
+use zooky_testkit::Rng;
 
 use crate::program::Program;
-use crate::rng::Rng;
+use crate::recipe::{Mode, Recipe, Taken};
 
-/// How a lock is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Write,
-    Read,
+/// Who has been granted what.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) worker: String,
+    pub(crate) program: usize,
+    pub(crate) lock: String,
+    pub(crate) recipe: Recipe,
+    pub(crate) mode: Mode,
+    pub(crate) session: i64,
+    /// Upgraded or downgraded: the token is no longer that of the node.
+    pub(crate) changed: bool,
 }
 
 /// A guard that somebody has.
 #[derive(Debug)]
 struct Held {
-    program: usize,
-    lock: String,
-    mode: Mode,
-    session: i64,
-    guard: Arc<Guard>,
+    grant: Grant,
+    taken: Arc<Taken>,
     lost: bool,
 }
 
@@ -38,6 +46,7 @@ struct Write {
     at_ms: u64,
     guard: u64,
     lock: String,
+    recipe: Recipe,
     mode: Mode,
     token: u128,
 }
@@ -64,11 +73,53 @@ impl Newest {
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) grants: u64,
-    pub(crate) lost: u64,
-    pub(crate) writes: u64,
-    pub(crate) refused: u64,
+pub struct Counts {
+    /// How often a lock was granted.
+    pub grants: u64,
+    /// How many guards were lost.
+    pub lost: u64,
+    /// Writes that reached the register.
+    pub writes: u64,
+    /// Those it refused.
+    pub refused: u64,
+    /// Readers that became writers.
+    pub upgrades: u64,
+    /// Writers that became readers.
+    pub downgrades: u64,
+    /// Holders that let go because they were asked to.
+    pub heeded: u64,
+    /// Revocations of everybody at once.
+    pub revocations: u64,
+    /// Delays of vanished holders that were waited out.
+    pub waited_out: u64,
+    /// Persistent locks that were taken back by a new process.
+    pub taken_back: u64,
+    /// Leases of semaphores.
+    pub leases: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.grants += other.grants;
+        self.lost += other.lost;
+        self.writes += other.writes;
+        self.refused += other.refused;
+        self.upgrades += other.upgrades;
+        self.downgrades += other.downgrades;
+        self.heeded += other.heeded;
+        self.revocations += other.revocations;
+        self.waited_out += other.waited_out;
+        self.taken_back += other.taken_back;
+        self.leases += other.leases;
+    }
+}
+
+/// A holder of a lock with a delay is gone with its machine.
+#[derive(Debug)]
+struct Vanished {
+    at_ms: u64,
+    mode: Mode,
+    delay: Duration,
 }
 
 #[derive(Debug)]
@@ -84,7 +135,9 @@ pub(crate) struct State {
     pub(crate) granted_at: BTreeMap<String, u64>,
     /// By worker: the lock that it would wait for ever for, and since when it does.
     waiting: BTreeMap<String, (String, u64)>,
-    pub(crate) served: BTreeMap<String, u64>,
+    vanished: BTreeMap<String, Vec<Vanished>>,
+    /// Programs whose clock has jumped: for them a delay may seem to have passed.
+    pub(crate) jumped: BTreeSet<usize>,
     /// Workers are to leave.
     pub(crate) stopping: bool,
     pub(crate) counts: Counts,
@@ -108,7 +161,8 @@ impl Judge {
             writes: Vec::new(),
             granted_at: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            served: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            jumped: BTreeSet::new(),
             stopping: false,
             counts: Counts::default(),
             said: Vec::new(),
@@ -148,77 +202,87 @@ impl Judge {
     }
 
     /// A worker has got a lock.
-    pub(crate) fn granted(
-        &self,
-        worker: &str,
-        program: usize,
-        lock: &str,
-        mode: Mode,
-        session: i64,
-        guard: Guard,
-    ) -> u64 {
-        let token = guard.fencing_token().as_u128();
+    pub(crate) fn granted(&self, grant: Grant, taken: Taken) -> u64 {
+        let token = taken.token().as_u128();
         let mut state = self.state();
         let now = state.now_ms;
-        state.said.push(format!("{worker} holds {lock} ({mode:?}) with {}", guard.fencing_token()));
-        let newest = state.granted.entry(lock.to_owned()).or_default();
+        let Grant { worker, lock, mode, .. } = &grant;
+        state.said.push(format!("{worker} holds {lock} ({mode:?}) with {}", taken.token()));
+        state.must_have_waited(&grant);
+        let newest = state.granted.entry(lock.clone()).or_default();
         let before = *newest;
         // Two grants of one node are told apart by the count; nobody gets the same token twice.
-        let grows = if mode == Mode::Write { token > before.any } else { token > before.writer };
-        newest.note(mode, token);
-        if !grows {
+        let grows = if *mode == Mode::Write { token > before.any } else { token > before.writer };
+        newest.note(*mode, token);
+        // Whoever was removed may hear late that it had been granted the lock before that.
+        if !grows && grant.recipe != Recipe::Taking {
             let what = format!("{worker} holds {lock} ({mode:?}) with token {token:x} after {before:x?}");
             state.wrong.get_or_insert(what);
         }
-        state.granted_at.insert(lock.to_owned(), now);
-        *state.served.entry(worker.to_owned()).or_default() += 1;
+        state.granted_at.insert(lock.clone(), now);
         state.counts.grants += 1;
-        state.last_guard += 1;
-        let id = state.last_guard;
-        let held =
-            Held { program, lock: lock.to_owned(), mode, session, guard: Arc::new(guard), lost: false };
-        state.guards.insert(id, held);
-        id
+        state.counts.leases += u64::from(matches!(grant.recipe, Recipe::Semaphore(_)));
+        state.holds(grant, taken)
+    }
+
+    /// A guard that was to be changed, and was not.
+    pub(crate) fn still_has(&self, grant: Grant, taken: Taken) -> u64 {
+        self.state().holds(grant, taken)
     }
 
     /// The guard itself; the judge keeps it as long as it is held.
-    pub(crate) fn look(&self, guard: u64) -> Option<Arc<Guard>> {
-        Some(self.state().guards.get(&guard)?.guard.clone())
+    pub(crate) fn look(&self, guard: u64) -> Option<Arc<Taken>> {
+        Some(self.state().guards.get(&guard)?.taken.clone())
     }
 
     /// A worker lets go.
-    pub(crate) fn lets_go(&self, guard: u64) -> Option<Guard> {
+    pub(crate) fn lets_go(&self, guard: u64) -> Option<(Grant, Taken)> {
         let held = self.state().guards.remove(&guard)?;
-        Arc::into_inner(held.guard)
+        Some((held.grant, Arc::into_inner(held.taken)?))
     }
 
     /// A worker writes: the register gets it some time later.
     pub(crate) fn write(&self, guard: u64) {
         let mut state = self.state();
         let at_ms = state.now_ms + state.rng.below(30) as u64;
-        let Some(held) = state.guards.get(&guard) else { return };
-        let (lock, mode, token) = (held.lock.clone(), held.mode, held.guard.fencing_token().as_u128());
-        state.writes.push(Write { at_ms, guard, lock, mode, token });
+        let Some(Held { grant, taken, .. }) = state.guards.get(&guard) else { return };
+        let Grant { lock, recipe, mode, .. } = grant.clone();
+        let token = taken.token().as_u128();
+        state.writes.push(Write { at_ms, guard, lock, recipe, mode, token });
     }
 
-    /// The guards of a program that has died.
-    pub(crate) fn bury(&self, program: usize) -> Vec<Arc<Guard>> {
+    /// The guards of a program that has died, to be dropped where it was.
+    pub(crate) fn bury(&self, program: usize, was_running: bool) -> Vec<Arc<Taken>> {
         let mut state = self.state();
         state.waiting.retain(|worker, _| !worker.starts_with(&format!("{program}.")));
-        let dead: Vec<u64> =
-            state.guards.iter().filter(|(_, h)| h.program == program).map(|(&id, _)| id).collect();
-        dead.iter().filter_map(|id| state.guards.remove(id)).map(|held| held.guard).collect()
+        let of_it = state.guards.iter().filter(|(_, held)| held.grant.program == program);
+        let dead: Vec<u64> = of_it.map(|(&id, _)| id).collect();
+        let mut guards = Vec::new();
+        for held in dead.iter().filter_map(|id| state.guards.remove(id)).collect::<Vec<_>>() {
+            let (delay, mode) = (held.grant.recipe.delay(), held.grant.mode);
+            // One that stood still knows nothing of the time.
+            if !delay.is_zero() && was_running && held.taken.is_held() {
+                let vanished = Vanished { at_ms: state.now_ms, mode, delay };
+                state.vanished.entry(held.grant.lock).or_default().push(vanished);
+            }
+            guards.push(held.taken);
+        }
+        guards
     }
 
-    /// The locks that somebody holds alone by their own word, with the program.
-    pub(crate) fn holders(&self, programs: &[Program]) -> Vec<(String, usize)> {
+    /// The locks whose holder's end is somebody else's turn, with the holder's program and the delay.
+    pub(crate) fn holders(&self, programs: &[Program]) -> Vec<(String, usize, Duration)> {
         let state = self.state();
         let held = state.guards.values().filter(|held| {
-            let program = &programs[held.program];
-            let alone = held.mode == Mode::Write;
-            alone && program.is_running() && program.within(|| held.guard.state()) == Some(GuardState::Held)
+            let Grant { program, recipe, mode, .. } = held.grant;
+            let program = &programs[program];
+            let in_the_way = mode == Mode::Write || matches!(recipe, Recipe::Semaphore(_));
+            recipe != Recipe::Persistent
+                && in_the_way
+                && program.is_running()
+                && program.within(|| held.taken.state()) == Some(GuardState::Held)
         });
-        held.map(|held| (held.lock.clone(), held.program)).collect()
+        held.map(|held| (held.grant.lock.clone(), held.grant.program, held.grant.recipe.delay())).collect()
     }
 
     /// Looks at everything. `node` tells the owner of a node and the transaction that made it, `None` if the server
@@ -226,58 +290,105 @@ impl Judge {
     pub(crate) fn check(&self, programs: &[Program], node: impl Fn(&str) -> Option<Option<(i64, i64)>>) {
         let mut state = self.state();
         let state = &mut *state;
-        let mut holding: Vec<(u64, &str, Mode)> = Vec::new();
+        let mut holding: Vec<(u64, &Grant)> = Vec::new();
         for (&id, held) in &mut state.guards {
-            let program = &programs[held.program];
+            let Held { grant, taken, lost } = held;
+            let (grant, taken): (&Grant, &Taken) = (grant, taken);
+            let program = &programs[grant.program];
             if !program.is_running() {
                 continue;
             }
-            let look = || (held.guard.state(), held.guard.deadline(), BootInstant::now());
+            let look = || (taken.state(), taken.deadline(), BootInstant::now());
             let Some((said, deadline, now)) = program.within(look) else { continue };
             if said == GuardState::Lost {
-                state.counts.lost += u64::from(!held.lost);
-                held.lost = true;
+                state.counts.lost += u64::from(!*lost);
+                *lost = true;
                 continue;
             }
-            assert!(!held.lost, "the guard of {} is {said:?} after it was lost", held.lock);
-            assert!(now < deadline, "a guard of {} says {said:?} past its deadline", held.lock);
-            if let Some(found) = node(held.guard.path()) {
-                let expected = (held.session, held.guard.fencing_token().czxid() as i64);
-                assert_eq!(
-                    found,
-                    Some(expected),
-                    "{said:?}, but the server's {} is another",
-                    held.guard.path()
-                );
-            }
-            for (other, lock, mode) in &holding {
-                let alone = held.mode == Mode::Write || *mode == Mode::Write;
+            assert!(!*lost, "the guard of {} is {said:?} after it was lost", grant.lock);
+            assert!(now < deadline, "a guard of {} says {said:?} past its deadline", grant.lock);
+            if grant.recipe != Recipe::Taking {
+                if let Some(found) = node(taken.path()) {
+                    assert!(
+                        found.is_some_and(|found| fits(grant, taken, found)),
+                        "{said:?}, but the server's {} is {found:?}",
+                        taken.path()
+                    );
+                }
+                let (counts, leases) = match grant.recipe {
+                    Recipe::Semaphore(leases) => (true, leases as usize),
+                    _ => (false, 1),
+                };
+                let shares = |theirs: &Grant| !counts && [grant.mode, theirs.mode] == [Mode::Read; 2];
+                let bars = |(_, theirs): &&(u64, &Grant)| theirs.lock == grant.lock && !shares(theirs);
+                let barring: Vec<u64> = holding.iter().filter(bars).map(|(other, _)| *other).collect();
                 assert!(
-                    *lock != held.lock || !alone,
-                    "two hold {lock} at once, guards {other} and {id} ({:?}, {:?})",
-                    mode,
-                    held.mode
+                    barring.len() < leases,
+                    "too many hold {} at once: guards {barring:?} and {id}, {:?}",
+                    grant.lock,
+                    grant.mode
                 );
             }
-            holding.push((id, &held.lock, held.mode));
+            holding.push((id, grant));
         }
-        let now = state.now_ms;
-        let (due, later) =
-            std::mem::take(&mut state.writes).into_iter().partition(|write| write.at_ms <= now);
-        state.writes = later;
-        for write in due {
-            let newest = state.register.entry(write.lock.clone()).or_default();
-            state.counts.writes += 1;
-            if newest.lets_in(write.mode, write.token) {
-                newest.note(write.mode, write.token);
-            } else {
-                state.counts.refused += 1;
-                let still_holds = holding.iter().any(|(id, ..)| *id == write.guard);
-                assert!(!still_holds, "the register refuses the holder of {}", write.lock);
-            }
-        }
+        let holding: BTreeSet<u64> = holding.into_iter().map(|(id, _)| id).collect();
+        state.writes_arrive(&holding);
         if let Some(wrong) = state.wrong.take() {
             panic!("{wrong}");
+        }
+    }
+}
+
+/// Whether this node, by its owner and the transaction that made it, is the one of somebody who says it holds.
+fn fits(grant: &Grant, taken: &Taken, (owner, czxid): (i64, i64)) -> bool {
+    match grant.recipe {
+        Recipe::Persistent => owner == 0,
+        _ => owner == grant.session && (grant.changed || czxid == taken.token().czxid() as i64),
+    }
+}
+
+impl State {
+    fn holds(&mut self, grant: Grant, taken: Taken) -> u64 {
+        self.last_guard += 1;
+        self.guards.insert(self.last_guard, Held { grant, taken: Arc::new(taken), lost: false });
+        self.last_guard
+    }
+
+    /// Those who vanished, and whom this grant had to wait for, are waited out.
+    fn must_have_waited(&mut self, grant: &Grant) {
+        let Some(vanished) = self.vanished.get_mut(&grant.lock) else { return };
+        let now = self.now_ms;
+        let knows = !self.jumped.contains(&grant.program);
+        let (waited_for, others): (Vec<_>, Vec<_>) = std::mem::take(vanished)
+            .into_iter()
+            .partition(|gone| gone.mode == Mode::Write || grant.mode == Mode::Write);
+        *vanished = others;
+        for gone in waited_for {
+            self.counts.waited_out += 1;
+            // Clocks may go a little too fast.
+            let least_ms = gone.at_ms + gone.delay.as_millis() as u64 * 95 / 100;
+            if knows && now < least_ms {
+                let what = format!("{} holds {} at {now} ms, {gone:?} is not over", grant.worker, grant.lock);
+                self.wrong.get_or_insert(what);
+            }
+        }
+    }
+
+    /// Those that are due come to the register.
+    fn writes_arrive(&mut self, holding: &BTreeSet<u64>) {
+        let now = self.now_ms;
+        let (due, later) = std::mem::take(&mut self.writes).into_iter().partition(|write| write.at_ms <= now);
+        self.writes = later;
+        for write in due {
+            let newest = self.register.entry(write.lock.clone()).or_default();
+            self.counts.writes += 1;
+            if newest.lets_in(write.mode, write.token) {
+                newest.note(write.mode, write.token);
+                continue;
+            }
+            self.counts.refused += 1;
+            let still_holds = holding.contains(&write.guard) && write.recipe != Recipe::Taking;
+            assert!(!still_holds, "the register refuses the holder of {}", write.lock);
         }
     }
 }

@@ -10,7 +10,8 @@
 //! | `world.rs` | the loop: time, and who does what when |
 //! | `faults.rs` | what goes wrong |
 //! | `program.rs` | a program on its machine: it runs, stands still, dies |
-//! | `worker.rs` | what programs do: contend, hold, write, let go |
+//! | `worker.rs` | what programs do: contend, hold, write, change, let go |
+//! | `recipe.rs` | the recipes by which locks are used, and how each is taken |
 //! | `network.rs` | connections: delay, loss, partitions, half-open ones |
 //! | `host.rs` | the server, its disk, and their ends |
 //! | `judge.rs` | what must hold: one holder, no guard past its deadline, nobody left behind, everybody served |
@@ -26,9 +27,7 @@ mod host;
 mod judge;
 mod network;
 mod program;
-#[allow(dead_code)]
-#[path = "../../zooky-server/tests/sim/rng.rs"]
-mod rng;
+mod recipe;
 #[allow(dead_code)]
 #[path = "../../zooky-server/tests/sim/server.rs"]
 mod server;
@@ -36,4 +35,5 @@ mod trace;
 mod worker;
 mod world;
 
+pub use judge::Counts;
 pub use world::{Summary, run};

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 use zooky_server::core::ConnId;
 use zooky_sim_machine::{Arrival, Link};
+use zooky_testkit::Rng;
 use zooky_wire::take_frame;
-
-use crate::rng::Rng;
 
 /// What comes to the server.
 #[derive(Debug)]

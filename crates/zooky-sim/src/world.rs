@@ -2,15 +2,17 @@
 //! who is served, and who is left behind.
 
 use std::cell::OnceCell;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use zooky_sim_machine::Sending;
+use zooky_testkit::Rng;
 
 use crate::host::Host;
-use crate::judge::Judge;
+use crate::judge::{Counts, Judge};
 use crate::network::Network;
 use crate::program::Program;
-use crate::rng::Rng;
+use crate::recipe::Recipe;
 use crate::trace::Trace;
 use crate::worker::{LOCKS, Part, program};
 
@@ -29,7 +31,7 @@ pub(crate) struct World {
     lives: Vec<u32>,
     pub(crate) timeouts: Vec<Duration>,
     workers: usize,
-    locks: usize,
+    recipes: Vec<Recipe>,
     pub(crate) judge: Judge,
     pub(crate) trace: Trace,
 }
@@ -41,16 +43,19 @@ pub struct Summary {
     pub trace: u64,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
-    /// How often a lock was granted.
-    pub grants: u64,
-    /// How many guards were lost.
-    pub lost: u64,
-    /// Writes that reached the register.
-    pub writes: u64,
-    /// Those it refused.
-    pub refused: u64,
+    /// What programs did, and what came of it.
+    pub counts: Counts,
     /// How often the server was started.
     pub starts: i64,
+}
+
+impl AddAssign for Summary {
+    /// Of several worlds; their stories have no common hash.
+    fn add_assign(&mut self, other: Summary) {
+        self.virtual_ms += other.virtual_ms;
+        self.counts += other.counts;
+        self.starts += other.starts;
+    }
 }
 
 /// Runs the world of a seed to its end.
@@ -64,15 +69,7 @@ pub fn run(seed: u64) -> Summary {
     world.a_holder_dies();
     world.nobody_is_left();
     let counts = world.judge.state().counts;
-    Summary {
-        trace: world.trace.hash(),
-        virtual_ms: world.now,
-        grants: counts.grants,
-        lost: counts.lost,
-        writes: counts.writes,
-        refused: counts.refused,
-        starts: world.host.starts(),
-    }
+    Summary { trace: world.trace.hash(), virtual_ms: world.now, counts, starts: world.host.starts() }
 }
 
 impl World {
@@ -81,6 +78,8 @@ impl World {
         let programs = 2 + rng.below(3);
         let mut timeout = |_| Duration::from_millis(*rng.pick(&[1_500, 2_000, 3_000, 5_000]));
         let timeouts = (0..programs).map(&mut timeout).collect();
+        let locks = 1 + rng.below(LOCKS.len());
+        let recipes = (0..locks).map(|_| Recipe::any(&mut rng)).collect();
         let mut world = World {
             now: 0,
             step_ms: *rng.pick(&[1, 2, 2, 4]),
@@ -90,11 +89,12 @@ impl World {
             programs: Vec::new(),
             lives: vec![0; programs],
             workers: 1 + rng.below(3),
-            locks: 1 + rng.below(LOCKS.len()),
+            recipes,
             judge: Judge::new(Rng::new(rng.next())),
             trace: Trace::new(),
             rng,
         };
+        world.trace.note(0, &format!("the locks: {:?}", world.recipes));
         for number in 0..programs {
             let started = world.start(number);
             world.programs.push(started);
@@ -112,7 +112,7 @@ impl World {
             life: self.lives[number],
             timeout: self.timeouts[number],
             workers: self.workers,
-            locks: self.locks,
+            recipes: self.recipes.clone(),
             judge: self.judge.clone(),
         };
         self.trace.note(self.now, &format!("program {number} starts, {:?}", self.timeouts[number]));
@@ -164,7 +164,7 @@ impl World {
                         network.connect(at, number, link);
                     }
                     Sending::Bytes(bytes) => {
-                        trace.detail(now, (number, link, bytes.len()), || {
+                        trace.detail(now, (number, link, &bytes), || {
                             format!("program {number} sends {} bytes by {link:?}", bytes.len())
                         });
                         network.write(at, number, link, bytes);
@@ -216,7 +216,8 @@ impl World {
         // Sessions of the dead end; clients are back at the latest when their attempts have ended.
         self.pass(2 * self.longest_timeout_ms() + SLACK_MS);
         let workers = (self.workers * self.programs.len()) as u64;
-        let turn_ms = self.longest_timeout_ms() + SLACK_MS;
+        let delay_ms = self.recipes.iter().map(|recipe| recipe.delay().as_millis() as u64).max().unwrap_or(0);
+        let turn_ms = self.longest_timeout_ms() + SLACK_MS + delay_ms;
         let patience = workers * turn_ms;
         let until = self.now + patience;
         loop {
@@ -238,16 +239,16 @@ impl World {
             let mut holders = self.judge.holders(&self.programs);
             let waiting = self.judge.waiting();
             // Somebody else must want it.
-            holders.retain(|(lock, holder)| {
+            holders.retain(|(lock, holder, _)| {
                 let others =
                     waiting.iter().filter(|w| !w.0.starts_with(&format!("{holder}.")) && w.1 == *lock);
                 others.count() > 0
             });
             if !holders.is_empty() {
-                let (lock, victim) = self.rng.pick(&holders).clone();
+                let (lock, victim, delay) = self.rng.pick(&holders).clone();
                 let died = self.now;
                 self.program_dies(victim, true, u64::MAX);
-                let at_most = self.timeouts[victim].as_millis() as u64 + SLACK_MS;
+                let at_most = (self.timeouts[victim] + delay).as_millis() as u64 + SLACK_MS;
                 // Others may have taken turns with it as readers; those come after its session's end count.
                 loop {
                     self.step();
@@ -273,8 +274,12 @@ impl World {
         self.judge.state().stopping = true;
         self.pass(self.longest_timeout_ms() + 2 * SLACK_MS);
         for lock in LOCKS {
-            let left = self.host.contenders(lock);
-            assert!(left.is_empty(), "left behind in {lock}: {left:?}");
+            for directory in [lock.to_owned(), format!("{lock}-__lock__")] {
+                let mut left = self.host.contenders(&directory);
+                // Who vanished leaves that behind, until the next one comes.
+                left.retain(|(path, ..)| !path.ends_with(".delay"));
+                assert!(left.is_empty(), "left behind in {directory}: {left:?}");
+            }
         }
         for number in 0..self.programs.len() {
             assert!(self.programs[number].is_alive());
@@ -286,7 +291,7 @@ impl Drop for World {
     fn drop(&mut self) {
         for number in 0..self.programs.len() {
             let judge = self.judge.clone();
-            self.programs[number].die(u64::MAX, || drop(judge.bury(number)));
+            self.programs[number].die(u64::MAX, || drop(judge.bury(number, false)));
         }
     }
 }

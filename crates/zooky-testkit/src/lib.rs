@@ -11,6 +11,7 @@
 //! | the thing that a lock protects | [`FencedRegister`] |
 //! | two dozen clients that mean harm | [`attack`] |
 //! | waiting for something | [`eventually`] |
+//! | chance, and stories made of it | [`Rng`], [`run_seeds`] |
 //!
 //! This crate imports nothing of ours, so that it can judge all of it. It is for tests only: where a test
 //! cannot go on, these helpers panic with a message that says what to do, and they never leave a process
@@ -32,6 +33,7 @@ mod process;
 mod python;
 mod register;
 mod rng;
+mod seeds;
 mod talk;
 
 pub use apache::{Apache, ApacheBuilder};
@@ -45,6 +47,7 @@ pub use process::ServerProcess;
 pub use python::{Script, python_venv};
 pub use register::{Entry, FencedRegister, Mode, Overlap, Record, RecordKind, Stale};
 pub use rng::Rng;
+pub use seeds::{number_from_env, run_seeds};
 pub use talk::Talk;
 
 /// The top of the source tree, where `.peers` is.

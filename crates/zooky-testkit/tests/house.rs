@@ -30,7 +30,11 @@ const MAY_IMPORT: &[(&str, &[&str], &[&str])] = &[
         &["zooky-client", "zooky-client-simulated", "zooky-sim-machine", "zooky-sim-getrandom"],
         &[],
     ),
-    ("zooky-sim", &["zooky-wire", "zooky-server", "zooky", "zooky-simulated", "zooky-sim-machine"], &[]),
+    (
+        "zooky-sim",
+        &["zooky-wire", "zooky-server", "zooky", "zooky-simulated", "zooky-sim-machine", "zooky-testkit"],
+        &[],
+    ),
     ("zooky-bench", EVERY_LIBRARY, &[]),
     ("zooky-fuzz", EVERY_LIBRARY, &[]),
 ];
@@ -110,6 +114,25 @@ fn the_simulator_builds_what_the_crates_build() {
             "give {simulated}/Cargo.toml the dependencies of {ours}/Cargo.toml"
         );
     }
+}
+
+/// The workspace's lints forbid unsafe code. Only PyO3's macros need some: that crate denies it for what is written by hand.
+#[test]
+fn no_crate_has_unsafe_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(workspace.contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
+    let python = fs::read_to_string(root.join("python/src/lib.rs")).unwrap();
+    assert!(python.contains("\n#![deny(unsafe_code)]\n"));
+    report(&files("", "Cargo.toml"), |_, text| {
+        let package = package_name(text).unwrap_or_default();
+        // libFuzzer's macro has some, too.
+        let other = ["", "zooky-python", "zooky-fuzz"].contains(&package.as_str());
+        match other || text.contains("\n[lints]\nworkspace = true\n") {
+            true => Vec::new(),
+            false => vec![format!("{package} does not have the workspace's lints")],
+        }
+    });
 }
 
 /// Whether they are caught is for `make mutants` to say; one that does not apply any more shows nothing.

@@ -6,9 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use zooky_client::{Error as SessionError, Stat};
+use zooky_client::{Error as SessionError, Stat, unix_ms};
 
-use crate::owner::wall_ms;
 use crate::{Client, Error};
 
 /// How many requests are under way at once: guards on the same session need room for theirs.
@@ -212,7 +211,7 @@ fn judge(data: &[u8], stat: &Stat, age: Duration) -> Result<Hurts, Kept> {
     if stat.cversion == 0 {
         return Err(Kept::NoLock);
     }
-    let made_ms_ago = u128::try_from(wall_ms().saturating_sub(stat.ctime_ms)).unwrap_or(0);
+    let made_ms_ago = u128::try_from(unix_ms().saturating_sub(stat.ctime_ms)).unwrap_or(0);
     if made_ms_ago < age.as_millis() { Err(Kept::Young) } else { Ok(hurts) }
 }
 

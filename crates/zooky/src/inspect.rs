@@ -6,12 +6,11 @@ mod waits;
 use std::fmt;
 
 use bytes::Bytes;
-use zooky_client::{Error as SessionError, Stat};
+use zooky_client::{Error as SessionError, Stat, unix_ms};
 
 use crate::core::dialect::classify;
 use crate::core::message;
 use crate::core::queue::Queue;
-use crate::owner::wall_ms;
 use crate::{Client, Dialect, Error, Mode, Owner};
 
 pub use lock_queue::{LockQueue, Seat};
@@ -119,7 +118,7 @@ impl fmt::Display for Contender {
                 f.write_str(")")?;
             }
         }
-        let age_ms = wall_ms().saturating_sub(self.since_ms()).max(0);
+        let age_ms = unix_ms().saturating_sub(self.since_ms()).max(0);
         write!(f, ", there for {} s", age_ms / 1000)
     }
 }

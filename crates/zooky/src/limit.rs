@@ -1,6 +1,8 @@
 //! Time limits: one code for all recipes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::acquire::WaitingFor;

@@ -1,7 +1,8 @@
 //! The exclusive lock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zooky_client::Acl;
 
 use crate::acquire::{Recipe, WaitingFor};

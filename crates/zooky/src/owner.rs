@@ -1,9 +1,9 @@
 //! Who contends: the metadata in a contender's node, as one line of JSON.
 
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use zooky_client::unix_ms;
 
 /// Who a contender is, for the people who ask who holds the lock.
 ///
@@ -53,7 +53,7 @@ impl Owner {
             refusable: false,
         });
         // The pid may be another one after a fork.
-        Owner { pid: std::process::id(), since_ms: wall_ms(), ..process.clone() }
+        Owner { pid: std::process::id(), since_ms: unix_ms(), ..process.clone() }
     }
 
     /// With an identity of the application's choosing, for the task that uses the lock.
@@ -83,7 +83,7 @@ impl Owner {
 
     /// The same owner, contending since now.
     pub(crate) fn since_now(&self) -> Owner {
-        Owner { since_ms: wall_ms(), ..self.clone() }
+        Owner { since_ms: unix_ms(), ..self.clone() }
     }
 
     pub(crate) fn to_line(&self) -> Vec<u8> {
@@ -95,11 +95,6 @@ impl Owner {
     pub fn from_line(data: &[u8]) -> Option<Owner> {
         serde_json::from_slice(data).ok()
     }
-}
-
-pub(crate) fn wall_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn user() -> String {

@@ -1,10 +1,11 @@
 //! Asking others to let go of a lock, or taking it from them; and looking at who contends, with ages.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zooky_client::{
-    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, Session, Watch,
+    BootInstant, CreateMode, Error as SessionError, ErrorCode, EventType, MultiOp, Session, Watch, unix_ms,
 };
 
 use crate::acquire::Recipe;
@@ -13,7 +14,6 @@ use crate::core::message;
 use crate::core::queue::Queue;
 use crate::inspect::Contender;
 use crate::multi::first_error;
-use crate::owner::wall_ms;
 use crate::{Client, Error, Owner, layout};
 
 /// How a lock is taken back from those who have it.
@@ -136,7 +136,7 @@ impl Recipe {
             Err(Error::Session(SessionError::NoNode { .. })) => Vec::new(),
             other => other?,
         };
-        let now_ms = clock.map_or_else(wall_ms, ServerClock::now_ms);
+        let now_ms = clock.map_or_else(unix_ms, ServerClock::now_ms);
         let standing = |contender: Contender| {
             let age = age(now_ms, &contender);
             Standing { contender, age, by_server_clock: clock.is_some() }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use zooky_client::{Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, State};
 
 use crate::core::contender::OwnNode;

@@ -117,7 +117,9 @@ pub(crate) fn failure(error: &StartError) -> Failure {
         | StartError::Tls { .. } => exit::DATA,
         StartError::Log(LogError::Io { .. }) => exit::OS,
         StartError::Log(_) => exit::DATA,
-        StartError::Timeouts { .. } | StartError::Exposed { .. } => exit::USAGE,
+        StartError::Timeouts { .. } | StartError::Exposed { .. } | StartError::ExposedMetrics { .. } => {
+            exit::USAGE
+        }
         _ => exit::OS,
     };
     Failure::new(code, error)

@@ -134,3 +134,28 @@ impl Conns {
         (key & ((1 << SLOT_BITS) - 1)) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_its_share_and_loopback_another() {
+        let limits = Limits {
+            connections: 6,
+            connections_per_address: 2,
+            connections_per_loopback: 3,
+            ..Limits::default()
+        };
+        let [far, near, v6]: [IpAddr; 3] =
+            ["192.0.2.1", "127.0.0.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+        let mut conns = Conns::default();
+        assert!([far, near, v6].iter().all(|&peer| conns.has_room(peer, &limits)));
+        conns.per_address = HashMap::from([(far, 2), (near, 2), (v6, 1)]);
+        assert_eq!([far, near, v6].map(|peer| conns.has_room(peer, &limits)), [false, true, true]);
+        conns.per_address.insert(near, 3);
+        assert!(!conns.has_room(near, &limits));
+        conns.count = 6;
+        assert!(!conns.has_room(v6, &limits), "the places in all are taken");
+    }
+}

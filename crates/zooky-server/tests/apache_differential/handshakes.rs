@@ -7,7 +7,7 @@ use zooky_wire::{ConnectRequest, ErrorCode, Request, Writer};
 
 use super::requests::Dice;
 use super::support::{Lost, Raw, new_session};
-use super::{Different, ours, servers};
+use super::{compare_with, ours};
 
 const STEPS: usize = 8;
 
@@ -64,40 +64,38 @@ fn soak_first_packets_get_the_answers_of_apache() {
 
 fn compare(seeds: std::ops::Range<u64>) {
     let dir = tempfile::TempDir::new().unwrap();
-    let (ours, apache) = servers(ours(dir.path()), Apache::builder());
-    let mut different = Different::default();
-    for seed in seeds {
-        let mut dice = Dice::new(seed);
-        let mut sides = [ours.addr(), apache.addr()].map(|addr| Side { addr, clients: Vec::new() });
-        let mut told = Vec::new();
-        for _ in 0..STEPS {
-            let known = sides[0].clients.len();
-            if known > 0 && dice.below(5) == 0 {
-                // A session that is closed is not found again.
-                let which = dice.below(known);
-                for side in &mut sides {
-                    let _ = side.clients[which].send(&[Request::CloseSession]);
-                    while side.clients[which].reply().is_ok() {}
-                }
-                told.push(format!("close {which}"));
-                continue;
+    compare_with(ours(dir.path()), Apache::builder(), seeds, |_, dice, addrs| sequence(dice, addrs));
+}
+
+fn sequence(dice: &mut Dice, addrs: [SocketAddr; 2]) -> Option<String> {
+    let mut sides = addrs.map(|addr| Side { addr, clients: Vec::new() });
+    let mut told = Vec::new();
+    for _ in 0..STEPS {
+        let known = sides[0].clients.len();
+        if known > 0 && dice.below(5) == 0 {
+            // A session that is closed is not found again.
+            let which = dice.below(known);
+            for side in &mut sides {
+                let _ = side.clients[which].send(&[Request::CloseSession]);
+                while side.clients[which].reply().is_ok() {}
             }
-            let ask = any(&mut dice, known);
-            let [we, they] = &mut sides;
-            let (we, they) = (we.shake(&ask), they.shake(&ask));
-            told.push(format!("{ask:?}"));
-            if we != they {
-                let told = told.join("\n    ");
-                different.note(format!("seed {seed}:\n    {told}\n  we   {we:?}\n  they {they:?}"));
-                break;
-            }
-            if ask.session.is_some() && !matches!(ask.password, Password::Own) {
-                // There, this has closed the connection of the session all the same.
-                break;
-            }
+            told.push(format!("close {which}"));
+            continue;
+        }
+        let ask = any(dice, known);
+        let [we, they] = &mut sides;
+        let (we, they) = (we.shake(&ask), they.shake(&ask));
+        told.push(format!("{ask:?}"));
+        if we != they {
+            let told = told.join("\n    ");
+            return Some(format!("\n    {told}\n  we   {we:?}\n  they {they:?}"));
+        }
+        if ask.session.is_some() && !matches!(ask.password, Password::Own) {
+            // There, this has closed the connection of the session all the same.
+            return None;
         }
     }
-    different.judge();
+    None
 }
 
 fn any(dice: &mut Dice, known: usize) -> Ask {

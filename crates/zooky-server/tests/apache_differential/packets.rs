@@ -8,7 +8,7 @@ use zooky_wire::{OpCode, ReplyHeader, Request, Writer, xid};
 
 use super::requests::{self, Dice};
 use super::support::{Lost, Raw};
-use super::{Different, ours, servers};
+use super::{compare_with, ours};
 
 /// Opcodes of all kinds: served, of servers among themselves, and none at all.
 const OPS: &[i32] = &[
@@ -72,24 +72,19 @@ fn soak_broken_packets_get_the_answers_of_apache() {
 
 fn compare(seeds: std::ops::Range<u64>) {
     let dir = tempfile::TempDir::new().unwrap();
-    let (ours, apache) = servers(ours(dir.path()), Apache::builder());
-    let mut different = Different::default();
-    for seed in seeds {
-        let mut dice = Dice::new(seed);
+    compare_with(ours(dir.path()), Apache::builder(), seeds, |seed, dice, addrs| {
         let top = format!("/p{seed}");
-        let made = frame(1, &requests::any(&mut dice, &top, 0));
-        let packet = broken(&mut dice, &top);
-        let [we, they] = [ours.addr(), apache.addr()].map(|addr| {
+        let made = frame(1, &requests::any(dice, &top, 0));
+        let packet = broken(dice, &top);
+        let [we, they] = addrs.map(|addr| {
             let mut client = Raw::connect(addr);
             client.next_xid = 3;
             let first = answers(&mut client, &made);
             (first, answers(&mut client, &packet))
         });
-        if we != they && !on_purpose(&packet, &we.1, &they.1) {
-            different.note(format!("seed {seed}: {:02x?}\n  we   {we:?}\n  they {they:?}", &packet[4..]));
-        }
-    }
-    different.judge();
+        let differ = we != they && !on_purpose(&packet, &we.1, &they.1);
+        differ.then(|| format!("{:02x?}\n  we   {we:?}\n  they {they:?}", &packet[4..]))
+    });
 }
 
 /// Differences that `docs/server.md` gives reasons for.

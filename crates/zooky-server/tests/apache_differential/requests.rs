@@ -1,33 +1,29 @@
 //! Requests as a careless client would send them, drawn by a seeded dice.
 
 use bytes::Bytes;
+use zooky_testkit::Rng;
 use zooky_wire::{Acl, Create, CreateKind, CreateMode, MultiOp, Request, perms};
 
-/// Numbers that depend on the seed alone.
+/// Chance, with the words of these tests.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice(Rng);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Dice {
-        Dice(seed)
+        Dice(Rng::new(seed))
     }
 
-    /// A number below `n` (splitmix64).
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.0.below(n)
     }
 
     fn one<T: Clone>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())].clone()
+        self.0.pick(of).clone()
     }
 
     /// True once in `n` times.
     fn rarely(&mut self, n: usize) -> bool {
-        self.below(n) == 0
+        self.0.one_in(n)
     }
 }
 

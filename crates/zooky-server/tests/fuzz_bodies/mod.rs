@@ -3,9 +3,6 @@
 #[allow(dead_code)]
 #[path = "../sim/disk.rs"]
 mod disk;
-#[allow(dead_code)]
-#[path = "../sim/rng.rs"]
-pub(crate) mod rng;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::{Bytes, BytesMut};
 use zooky_server::core::{ConnId, Core, CoreConfig, Image, Input, Now, Output, PasswordRule};
 use zooky_server::log::{LogError, encode_snapshot, recover};
+use zooky_testkit::Rng;
 use zooky_wire::file::{Entry, entry_at};
 use zooky_wire::{
     Acl, ConnectRequest, ConnectResponse, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response,
@@ -20,7 +18,6 @@ use zooky_wire::{
 };
 
 use disk::Disk;
-use rng::Rng;
 
 fn config() -> CoreConfig {
     CoreConfig::new(0x0100_0000_0000_0001, PasswordRule::Keyed([1; 32]))

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use zooky_server::core::ConnId;
+use zooky_testkit::Rng;
 use zooky_wire::{Acl, ConnectRequest, Create, CreateKind, CreateMode, EventType, MultiOp, Request, Writer};
-
-use super::rng::Rng;
 
 /// What a watch saw when it was set: the node's birth and its last change, or no node.
 pub(crate) type Sight = Option<(i64, i64)>;

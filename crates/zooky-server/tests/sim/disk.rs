@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use zooky_server::log::{Storage, StorageFile};
-
-use super::rng::Rng;
+use zooky_testkit::Rng;
 
 const SECTOR: usize = 512;
 

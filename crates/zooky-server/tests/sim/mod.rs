@@ -11,22 +11,22 @@
 mod client;
 mod disk;
 mod restarts;
-mod rng;
 mod seeing;
 mod server;
 mod serving;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::AddAssign;
 
 use bytes::Bytes;
 use zooky_server::core::{ConnId, Now};
+use zooky_testkit::Rng;
 use zooky_wire::{ConnectRequest, Request};
 
 use crate::core_model_reference::Model;
 use client::Client;
 use disk::{Disk, Fault};
-use rng::Rng;
 use server::Server;
 
 /// Everything the server has decided, as the reference has it.
@@ -117,6 +117,14 @@ pub(crate) struct Summary {
     pub(crate) trace: u64,
     pub(crate) transactions: usize,
     pub(crate) starts: i64,
+}
+
+impl AddAssign for Summary {
+    /// Of several worlds; their stories have no common hash.
+    fn add_assign(&mut self, other: Summary) {
+        self.transactions += other.transactions;
+        self.starts += other.starts;
+    }
 }
 
 /// Runs the world of a seed to its end.

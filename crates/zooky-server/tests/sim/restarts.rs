@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zooky_server::core::{CoreConfig, PasswordRule};
-use zooky_server::log::{Batch, LogError, encode_snapshot, recover};
+use zooky_server::log::{Batch, LogError, recover};
 use zooky_wire::file::{Entry, FileHeader, entry_at};
 use zooky_wire::{OpCode, StatPersisted, Txn, TxnHeader, TxnRecord};
 
@@ -113,7 +113,19 @@ impl Sim {
         }
         self.world.model.events.clear();
         self.compare(&server);
+        self.nothing_stands_behind_the_end();
         self.server = Some(server);
+    }
+
+    /// What a crash has left behind the last whole entry is gone for good: else it could come back behind what is
+    /// written next.
+    fn nothing_stands_behind_the_end(&self) {
+        let Some(name) = logs(&self.disk).pop() else { return };
+        let bytes = self.disk.bytes(&name);
+        let end = entries(&bytes).last().map_or(FileHeader::LEN, |(start, len, _)| start + len);
+        let behind = bytes.get(end..).unwrap_or_default();
+        let stale = behind.iter().position(|&byte| byte != 0);
+        assert!(stale.is_none(), "{name} ends at {end}, and something stands {stale:?} behind that");
     }
 
     /// The state is the model's, to the last bit that a snapshot holds.
@@ -143,28 +155,11 @@ impl Sim {
         assert!(paths.is_empty(), "missing: {paths:?}");
     }
 
-    /// A snapshot of the present moment, put there as the server does it, once all in it is durable.
+    /// A snapshot of the present moment, if nothing is under way.
     pub(super) fn take_snapshot(&mut self) {
-        let Some(server) = self.server.as_ref().filter(|server| server.is_idle()) else { return };
-        let image = server.core.image();
-        let name = format!("snapshot.{:x}", image.last_zxid());
-        if self.disk.names().contains(&name) {
-            return;
-        }
-        let bytes = encode_snapshot(image);
-        self.trace.note(format!("take {name}"));
-        let storage = self.disk.storage();
-        let write = || {
-            if self.disk.names().iter().any(|name| name == "unfinished-snapshot") {
-                storage.remove("unfinished-snapshot")?;
-            }
-            let mut file = storage.create("unfinished-snapshot")?;
-            file.write_at(0, &bytes)?;
-            file.sync_data()?;
-            storage.rename("unfinished-snapshot", &name)?;
-            storage.sync_dir()
-        };
-        if write().is_err() {
+        let Some(server) = &self.server else { return };
+        let taken = server.take_snapshot(&self.disk, |name| self.trace.note(format!("take {name}")));
+        if taken.is_some_and(|taken| taken.is_err()) {
             self.process_dies();
             if self.disk.is_off() {
                 self.power_cut();
@@ -182,9 +177,7 @@ impl Sim {
             return self.flip_a_bit_of_a_snapshot();
         }
         let copy = self.disk.copy();
-        let mut logs: Vec<String> =
-            copy.names().into_iter().filter(|name| name.starts_with("log.")).collect();
-        logs.sort_by_key(|name| i64::from_str_radix(&name[4..], 16).unwrap());
+        let logs = logs(&copy);
         let snapshots = copy
             .names()
             .into_iter()
@@ -256,6 +249,13 @@ fn assert_same_bytes(copy: &Disk, disk: &Disk, name: &str, near: usize) {
     let (a, b) = (copy.bytes(name), disk.bytes(name));
     assert_eq!(a.len(), b.len());
     assert_eq!(a.iter().zip(&b).filter(|(a, b)| a != b).count(), 1, "{name} near {near}");
+}
+
+/// The logs, the oldest first.
+fn logs(disk: &Disk) -> Vec<String> {
+    let mut logs: Vec<String> = disk.names().into_iter().filter(|name| name.starts_with("log.")).collect();
+    logs.sort_by_key(|name| i64::from_str_radix(&name[4..], 16).unwrap());
+    logs
 }
 
 /// Start, length and batch of each entry.

@@ -4,7 +4,12 @@
 use bytes::Bytes;
 use zooky_server::core::{ConnId, Core, Input, Now, Output};
 use zooky_server::held::Held;
-use zooky_server::log::{Batch, Batches, LogError, LogWriter};
+use zooky_server::log::{Batch, Batches, LogError, LogWriter, encode_snapshot};
+
+use super::disk::Disk;
+
+/// What a snapshot is called until it is whole.
+const UNFINISHED: &str = "unfinished-snapshot";
 
 /// What is on its way out.
 #[derive(Debug)]
@@ -67,6 +72,37 @@ impl Server {
             self.batches.synced(batch);
         }
         Ok(())
+    }
+
+    /// A snapshot of the present moment, put there as the server does it, once all in it is durable: whether that was done.
+    /// `None` if something is under way, or it is there already. `told` is told its name first.
+    pub(crate) fn take_snapshot(
+        &self,
+        disk: &Disk,
+        told: impl FnOnce(&str),
+    ) -> Option<Result<(), std::io::Error>> {
+        if !self.is_idle() {
+            return None;
+        }
+        let image = self.core.image();
+        let name = format!("snapshot.{:x}", image.last_zxid());
+        if disk.names().contains(&name) {
+            return None;
+        }
+        told(&name);
+        let bytes = encode_snapshot(image);
+        let storage = disk.storage();
+        let write = || {
+            if disk.names().iter().any(|name| name == UNFINISHED) {
+                storage.remove(UNFINISHED)?;
+            }
+            let mut file = storage.create(UNFINISHED)?;
+            file.write_at(0, &bytes)?;
+            file.sync_data()?;
+            storage.rename(UNFINISHED, &name)?;
+            storage.sync_dir()
+        };
+        Some(write())
     }
 
     /// How many bytes are under way to the disk.

@@ -14,7 +14,12 @@ pub fn boot_nanos() -> u64 {
     Machine::present().map_or(0, |machine| machine.boot_nanos())
 }
 
-/// A timer on that clock.
+/// What the present machine's wall clock shows, in milliseconds since 1970.
+pub fn unix_ms() -> i64 {
+    1_700_000_000_000 + i64::try_from(boot_nanos() / 1_000_000).unwrap_or(0)
+}
+
+/// A timer on the clock that goes on.
 #[derive(Debug)]
 pub struct Timer {
     machine: Machine,

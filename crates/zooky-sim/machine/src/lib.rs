@@ -26,9 +26,9 @@ pub mod sync {
     pub use crate::watch;
 }
 
-/// What `zooky-client`'s own module of this name gives: the clock that goes on while the machine sleeps.
+/// What `zooky-client`'s own module of this name gives: the clocks.
 pub mod machine {
-    pub use crate::clock::{Timer, boot_nanos};
+    pub use crate::clock::{Timer, boot_nanos, unix_ms};
 }
 
 /// tokio's `select!`, always from the first branch to the last.

@@ -1,6 +1,6 @@
 //! Who may do what.
 
-use zooky_wire::{ClientInfo, perms};
+use zooky_wire::{ClientInfo, MultiOp, MultiResult, perms};
 
 use super::*;
 
@@ -37,6 +37,76 @@ fn every_operation_asks() {
     assert_eq!(b.dump(), before);
     b.login(other, "u:p");
     assert!(b.delete(other, "/own/child").is_ok());
+}
+
+#[test]
+fn every_part_of_a_multi_asks() {
+    let mut b = Bench::new();
+    let (owner, other) = owned(&mut b);
+    b.make(owner, "/own/child");
+    let path = || "/own".to_owned();
+    let made = |kind: CreateKind, mode: CreateMode| {
+        let create = Create { kind, path: "/own/x".into(), data: None, acl: Acl::open(), mode };
+        MultiOp::Create(create)
+    };
+    let before = b.dump();
+    for part in [
+        made(CreateKind::Create, CreateMode::PERSISTENT),
+        made(CreateKind::Create2, CreateMode::EPHEMERAL_SEQUENTIAL),
+        made(CreateKind::Container, CreateMode::CONTAINER),
+        made(CreateKind::Ttl(1_000), CreateMode::PERSISTENT_WITH_TTL),
+        MultiOp::SetData { path: path(), data: None, version: -1 },
+        MultiOp::Delete { path: "/own/child".into(), version: -1 },
+        MultiOp::Check { path: path(), version: -1 },
+    ] {
+        let good = MultiOp::Check { path: "/".into(), version: -1 };
+        let results = b.ask(other, &Request::Multi(vec![good, part.clone()]));
+        let expected = [ErrorCode::OK, ErrorCode::NO_AUTH].map(MultiResult::Error);
+        assert_eq!(results, Ok(Response::Multi(expected.into())), "{part:?}");
+    }
+    let reads = vec![
+        Request::GetData { path: path(), watch: false },
+        Request::GetChildren { path: path(), watch: false },
+    ];
+    let expected = vec![MultiResult::Error(ErrorCode::NO_AUTH); 2];
+    assert_eq!(b.ask(other, &Request::MultiRead(reads)), Ok(Response::Multi(expected)));
+    assert_eq!(b.dump(), before);
+}
+
+/// CVE-2023-44981 was an authority that took a missing identity for a good one.
+#[test]
+fn a_missing_identity_is_a_denial() {
+    let mut b = Bench::new();
+    let (owner, nobody) = (b.client(), b.client());
+    for (number, id) in [("digest", "u:hash"), ("x509", "CN=u"), ("ip", "10.0.0.8")].iter().enumerate() {
+        let path = format!("/only{number}");
+        let acl = vec![Acl::new(perms::ALL, id.0, id.1)];
+        if b.ask(owner, &create(&path, CreateMode::PERSISTENT, acl)).is_err() {
+            assert_eq!(id.0, "x509", "without a certificate nobody knows how to read its names");
+            continue;
+        }
+        assert_eq!(b.stat(nobody, &path), Err(ErrorCode::NO_AUTH), "{id:?}");
+    }
+    // Credentials that name nobody do not become an identity that is in an ACL.
+    for credential in ["", ":", "u", "u:", ":p"] {
+        let conn = b.client();
+        b.login(conn, credential);
+        assert_eq!(b.stat(conn, "/only0"), Err(ErrorCode::NO_AUTH), "{credential:?}");
+    }
+    // `auth` stands for the identities of the caller, and an address is none.
+    let mine = create("/mine", CreateMode::PERSISTENT, Acl::creator_all());
+    assert_eq!(b.ask(nobody, &mine), Err(ErrorCode::INVALID_ACL));
+}
+
+#[test]
+fn unknown_schemes_are_refused_and_closed() {
+    for scheme in ["kerberos", "sasl", "x509", "super", "auth", "world", "Digest", ""] {
+        let mut b = Bench::new();
+        let conn = b.client();
+        let out = b.send(conn, &Request::Auth { kind: 0, scheme: scheme.into(), auth: b"u:p".to_vec() });
+        assert_eq!(reply(&out, conn, OpCode::AUTH), Err(ErrorCode::AUTH_FAILED), "{scheme}");
+        assert!(closes(&out, conn), "{scheme}");
+    }
 }
 
 #[test]
