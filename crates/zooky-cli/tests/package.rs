@@ -45,6 +45,9 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
     for file in ["var/lib/dpkg/status", "var/lib/dpkg/available", "dev/null"] {
         std::fs::write(root.join(file), "").unwrap();
     }
+    // As in any Debian system.
+    std::fs::create_dir(root.join("etc")).unwrap();
+    std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
     let package = PathBuf::from(deb.trim());
     done(
         as_root("dpkg")
