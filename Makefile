@@ -28,6 +28,7 @@ ifeq ($(NEXTEST),yes)
 else
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --lib --bins --tests --no-fail-fast
 endif
+	cargo test -p zooky-cli --features otel --test otel
 	python/check
 	fuzz/run --where-possible
 

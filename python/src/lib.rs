@@ -5,6 +5,7 @@
 // PyO3's macros need unsafe code; none is written here by hand.
 #![deny(unsafe_code)]
 
+mod awaitable;
 mod candidate;
 mod client;
 mod command;

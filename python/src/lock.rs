@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use zooky::inspect::{self, Contender};
 use zooky::{Dialect, GuardState, Owner, Revoke, RwLock, Semaphore};
 
+use crate::awaitable::awaitable;
 use crate::errors::{CancelledError, raise};
 use crate::runtime::{Owned, runtime, seconds, wait};
 
@@ -112,11 +113,8 @@ impl Lock {
     #[pyo3(signature = (timeout = None))]
     fn acquire_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         let (taker, _) = self.handle.get()?;
-        runtime()?;
         let (taker, timeout) = (taker.clone(), timeout.map(seconds).transpose()?);
-        pyo3_async_runtimes::tokio::future_into_py(py, async move {
-            Ok(Guard::new(taker.take(timeout).await.map_err(raise)?))
-        })
+        awaitable(py, async move { Ok(Guard::new(taker.take(timeout).await.map_err(raise)?)) })
     }
 
     /// Ends the wait of this handle in another thread with CancelledError, also if it is about to begin.
@@ -257,7 +255,7 @@ impl Guard {
     /// The same for ever, to be awaited.
     fn wait_lost_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let lost = self.ask(zooky::Guard::on_lost)?;
-        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+        awaitable(py, async move {
             Ok(match lost {
                 Some(lost) => lost.await,
                 None => false,
@@ -287,7 +285,7 @@ impl Guard {
     /// The same, to be awaited.
     fn release_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let guard = self.take()?;
-        pyo3_async_runtimes::tokio::future_into_py(py, async move {
+        awaitable(py, async move {
             let Some(guard) = guard else { return Ok(false) };
             guard.release().await.map_err(raise)?;
             Ok(true)

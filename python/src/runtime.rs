@@ -25,8 +25,6 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
     let built = Builder::new_multi_thread().worker_threads(2).thread_name("zooky").enable_all().build();
     let built = built.map_err(|error| ZookyError::new_err(format!("cannot start a runtime: {error}")))?;
     let built: &'static Runtime = Box::leak(Box::new(built));
-    // Where a parent has set one before a fork, asyncio is refused by the check of the process below.
-    let _ = pyo3_async_runtimes::tokio::init_with_runtime(built);
     *runtime = Some((pid, built));
     Ok(built)
 }

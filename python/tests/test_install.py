@@ -1,8 +1,10 @@
 """``pip install ./python`` in a fresh environment, with nothing of this one."""
 
+import json
 import os
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -34,3 +36,21 @@ def test_pip_install_in_a_fresh_environment(tmp_path):
     assert done.stdout == "['LICENSE-APACHE', 'LICENSE-MIT']\n"
     version = subprocess.run([script, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout
     assert version.startswith("zooky ")
+
+
+def test_the_source_distribution_has_all_that_it_is_built_from(tmp_path):
+    build = [sys.executable, "-m", "maturin", "sdist", "--manifest-path", os.path.join(PACKAGE, "Cargo.toml"), "--out", tmp_path]
+    subprocess.run(build, check=True)
+    (packed,) = tmp_path.glob("zooky-*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path)
+    (top,) = (entry for entry in tmp_path.iterdir() if entry.is_dir())
+    with open(os.path.join(PACKAGE, "../LICENSE-MIT")) as licence:
+        assert (top / "LICENSE-MIT").read_text() == licence.read()
+    assert (top / "LICENSE-APACHE").is_file() and (top / "zooky/py.typed").is_file()
+    # Every crate of ours that it needs is in it, and the versions of the others are those of the repository.
+    ask = ["cargo", "metadata", "--offline", "--locked", "--format-version", "1"]
+    metadata = json.loads(subprocess.run(ask, cwd=top, check=True, stdout=subprocess.PIPE).stdout)
+    ours = {package["name"]: package["manifest_path"] for package in metadata["packages"] if package["source"] is None}
+    assert {"zooky-python", "zooky-cli", "zooky-server", "zooky", "zooky-client", "zooky-wire"} <= set(ours)
+    assert all(path.startswith(str(top)) for path in ours.values())

@@ -18,7 +18,7 @@ from zooky.zktools import ZkLock
 AT_ONCE = 0.5
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "waiting.py")
 #: Those that wait for a server, and not for a lock.
-FOR_A_SERVER = ("get", "create", "ZkNode.value", "start")
+FOR_A_SERVER = ("get", "create", "ZkNode.value", "start", "release", "stop")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ def queued(client, path):
 
 
 def held(client, path):
-    """A lock of its own, held."""
+    """A lock of this program's own, held."""
     lock = client.Lock(path + "-mine")
     lock.acquire()
     return lock
@@ -40,7 +40,7 @@ WAITS = {
     "with": lambda client, path: client.Lock(path).__enter__(),
     "Semaphore": lambda client, path: client.Semaphore(path).acquire(),
     "Election": lambda client, path: client.Election(path).run(print),
-    "wait_lost": lambda client, path: held(client, path).wait_lost(),
+    "wait_lost": lambda client, path: mine.wait_lost(),
     "async_lock": lambda client, path: awaiting(client.async_lock(path)),
     "async_semaphore": lambda client, path: awaiting(client.async_semaphore(path)),
     "ZkLock": lambda client, path: ZkLock(client, "a", path).acquire(),
@@ -53,6 +53,8 @@ WAITS = {
     "create": lambda client, path: client.create(path + "-new"),
     "ZkNode.value": lambda client, path: setattr(node, "value", 1),
     "start": lambda client, path: zooky.Client(hosts=client.hosts).start(timeout=100),
+    "release": lambda client, path: mine.release(),
+    "stop": lambda client, path: client.stop(),
 }
 
 
@@ -60,8 +62,8 @@ def main():
     kind, hosts, path = sys.argv[1:]
     client = zooky.Client(hosts=hosts)
     client.start()
-    global node
-    node = ZkNode(client, path + "-node")
+    global mine, node
+    node, mine = ZkNode(client, path + "-node"), held(client, path)
     print("ready", flush=True)
     sys.stdin.readline()
     counting = True

@@ -34,8 +34,11 @@ const ENVIRONMENT: &str = "\
 With neither --servers nor ZOOKY_SERVERS, zooky uses the ZooKeeper at localhost:2181. If there never was one, it \
 starts a server of its own in the background, for this machine only; `zooky server stop` stops it.
 
-Exit codes: 0 done; 1 no (a conflict, no such lock); 64 usage; 65 bad data or path; 69 no server; 71 the system \
-refused; 74 output; 77 no rights; 78 environment. `zooky run` passes the command's code on, see `zooky run --help`.";
+A flag counts more than its environment variable, that more than the settings file (ZOOKY_CONFIG, else \
+~/.config/zooky/config.toml), that more than the default; `zooky doctor` shows what came of it.
+
+Exit codes: 0 done; 1 no (a conflict, no such lock); 64 usage; 65 bad data or path; 69 no server; 70 the lock was lost; 71 the \
+system refused; 74 output; 77 no rights; 78 environment. `zooky run` passes the command's code on, see `zooky run --help`.";
 
 /// What every verb understands.
 #[derive(Debug, Args)]

@@ -12,6 +12,8 @@ mod exit;
 mod hidden;
 mod json;
 mod locks;
+#[cfg_attr(not(feature = "otel"), path = "no_otel.rs")]
+mod otel;
 mod proc;
 mod run;
 mod settings;
@@ -50,7 +52,7 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
 }
 
 fn start(cli: &Cli) -> Result<u8, Failure> {
-    trace(cli.globals.verbose, matches!(cli.verb, verbs::Verb::Server(_)));
+    let _exporting = trace(cli.globals.verbose, matches!(cli.verb, verbs::Verb::Server(_)));
     let config = Config::resolve(&cli.globals)?;
     cli.verb.main(&config)
 }
@@ -61,19 +63,23 @@ const SERVERS_TROUBLES: &str =
     "zooky_server::server=warn,zooky_server::log=warn,zooky_server::net::tls=error";
 
 /// `-v` tells what the library does, `-vv` in detail; else `RUST_LOG` decides, and without it only `zooky: …`
-/// lines are written, and a server's troubles with its files.
-fn trace(verbose: u8, serves: bool) {
+/// lines are written, and a server's troubles with its files. What is returned hands the last spans over when it is
+/// dropped, if they are exported.
+fn trace(verbose: u8, serves: bool) -> Option<otel::Export> {
     use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
     let quiet = if serves { SERVERS_TROUBLES } else { "off" };
     let filter = match verbose {
         0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet)),
         1 => EnvFilter::new("debug"),
         _ => EnvFilter::new("trace"),
     };
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_filter(filter);
+    let (spans, export) = otel::layer().unzip();
     // Nobody else sets one in this process; if somebody had, theirs would do.
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = format.with_ansi(std::io::stderr().is_terminal()).try_init();
+    let _ = registry().with(lines).with(spans).try_init();
+    export
 }
 
 /// Runs a verb's work on this thread. Nothing of it outlives the call.

@@ -19,6 +19,19 @@ fn usage_is_64() {
         &["--session-timeout", "0", "list"],
         &["nonsense"],
         &["show"],
+        &["hold"],
+        &["wait"],
+        &["elect"],
+        &["elect", "--observe", "n", "--", "true"],
+        &["revoke"],
+        &["revoke", "--all", "--older", "1", "n"],
+        &["remove"],
+        &["clean", "--age", "x"],
+        &["node"],
+        &["node", "set", "/n"],
+        &["node", "set", "--version", "-1", "/n", "x"],
+        &["bench", "--clients", "0"],
+        &["completions"],
         &["demo", "--workers", "0"],
         &["server"],
         &["server", "--listen", "nowhere", "--data-dir", "x"],
@@ -36,7 +49,16 @@ fn usage_is_64() {
 fn bad_lock_names_are_65() {
     let server = Server::start();
     for name in ["", "/", "//", "a//b", "a/", "../x", "a/./b", "/zookeeper/../x", "a\u{1}b", "a\u{7f}b"] {
-        for verb in [&["run", "-n", name, "--", "true"][..], &["show", name]] {
+        for verb in [
+            &["run", "-n", name, "--", "true"][..],
+            &["run", "-n", "good", name, "--", "true"],
+            &["hold", "-n", name],
+            &["wait", "-n", name],
+            &["elect", name],
+            &["show", name],
+            &["revoke", name],
+            &["remove", name],
+        ] {
             let (code, out, errors) = run(&mut server.zooky(verb));
             assert_eq!((code, out.as_str()), (65, ""), "{verb:?}: {errors}");
             assert_eq!(errors.lines().count(), 1, "{verb:?}: {errors}");

@@ -68,9 +68,10 @@ fn top_shows_sorts_filters_and_frees() {
     let server = Server::start();
     let dir = tempfile::tempdir().unwrap();
     let got = dir.path().join("got");
-    let second = sh(&format!("echo second >> {}; cat", got.display()));
-    let mut holder = Running::start(&mut server.zooky(&["run", "deploy", "--", "cat"]));
-    let mut shared = Running::start(&mut server.zooky(&["run", "--shared", "archive", "--", "cat"]));
+    let second = sh(&format!("echo second >> {}; exec sleep 1000", got.display()));
+    let mut holder = Running::start(&mut server.zooky(&["run", "deploy", "--", "sleep", "1000"]));
+    let mut shared =
+        Running::start(&mut server.zooky(&["run", "--shared", "archive", "--", "sleep", "1000"]));
     let script =
         format!("{ZOOKY} --servers {} --session-timeout 4 top; echo left with $?; cat", server.hosts());
     let top = Terminal::start(&script);

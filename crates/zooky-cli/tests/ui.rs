@@ -26,7 +26,7 @@ fn address(line: &str) -> String {
 }
 
 fn shows_a_held_lock(server: &str, page: &str) {
-    let mut holder = Running::start(&mut common::named(server, &["run", "nightly", "--", "cat"]));
+    let mut holder = Running::start(&mut common::named(server, &["run", "nightly", "--", "sleep", "1000"]));
     eventually(LONG, "the held lock among the numbers", || {
         get(page, "/metrics").contains("\nzooky_locks_held 1\n").then_some(())
     });

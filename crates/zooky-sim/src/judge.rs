@@ -5,7 +5,8 @@
 //! - Tokens grow in the order of grants, and a fenced register refuses the stale ones.
 //! - A guard never says Held past its deadline, and Lost is final.
 //! - Who says Held has a node in the server's tree: of its own session, or (persistent) of none.
-//! - Whoever comes after a holder that vanished has waited for the lock's delay.
+//! - Whoever comes after a holder that vanished comes no sooner than the lock's delay after that. (Its session's end, from
+//!   which the delay counts, is not looked at.)
 //! - Everybody is served in the end, and nobody is left behind.
 
 use std::collections::{BTreeMap, BTreeSet};

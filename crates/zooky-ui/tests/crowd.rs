@@ -11,8 +11,16 @@ use zooky_ui::How;
 
 const LOCKS: usize = 1_000;
 const EACH: usize = 10;
-/// How long one task may keep the page from answering its user. On an idle machine the longest is a tenth of that.
-const LONGEST_MS: i64 = 1_000;
+/// How long one task may keep the page from answering its user, on a machine that has a processor for it.
+const LONGEST_MS: f64 = 300.0;
+
+/// The same on this machine as it is: a task takes as much longer as others want the processors.
+fn allowed_ms() -> i64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get() as f64;
+    (LONGEST_MS * (load / processors).max(1.0)) as i64
+}
 
 fn path(lock: usize) -> String {
     format!("/locks/crowd-{lock:04}")
@@ -68,7 +76,7 @@ async fn ten_thousand_contenders_do_not_stall_the_page() {
         let rows = window.eval("document.querySelectorAll('.row').length").as_i64().unwrap();
         assert!(rows < 40, "{rows} rows");
         let longest = longest_ms(window);
-        assert!(longest < LONGEST_MS, "taking them in kept the page busy for {longest} ms");
+        assert!(longest < allowed_ms(), "taking them in kept the page busy for {longest} ms");
     });
 
     // Every lock is handed on four times, as fast as the server does it, while the page is scrolled.
@@ -104,7 +112,7 @@ async fn ten_thousand_contenders_do_not_stall_the_page() {
             shown_ms - done_ms
         );
         let longest = longest_ms(window);
-        assert!(longest < LONGEST_MS, "following kept the page busy for {longest} ms");
+        assert!(longest < allowed_ms(), "following kept the page busy for {longest} ms");
 
         // Found among a thousand, by its name.
         window.act("fill", json!(["#filter", "crowd-0777"]));

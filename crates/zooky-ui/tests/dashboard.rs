@@ -10,7 +10,11 @@ use std::path::Path;
 fn names(text: &str) -> BTreeSet<String> {
     let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let words = text.split(|letter| !word(letter)).filter(|name| name.starts_with("zooky_"));
-    words.map(|name| name.trim_end_matches("_bucket").to_owned()).collect()
+    let family = |name: &str| {
+        let ends = ["_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    words.map(family).collect()
 }
 
 #[test]

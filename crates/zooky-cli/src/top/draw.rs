@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
-use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 /// Draws it. Colours are left out with `NO_COLOR`.
 pub(super) fn screen(frame: &mut Frame<'_>, state: &mut State) {
@@ -30,9 +30,7 @@ pub(super) fn screen(frame: &mut Frame<'_>, state: &mut State) {
         .header(title)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, body, &mut state.table);
-    // A question may need two lines.
-    let said = Paragraph::new(last_line(state, paint)).wrap(Wrap { trim: true });
-    frame.render_widget(said, foot);
+    frame.render_widget(Paragraph::new(last_lines(state, paint)), foot);
 }
 
 #[derive(Clone, Copy)]
@@ -81,21 +79,21 @@ fn line(row: &zooky_ui::Row, paint: Paint) -> Row<'static> {
     ])
 }
 
-fn last_line(state: &State, paint: Paint) -> Line<'static> {
+/// What is asked or told, below the table; the question's answers have a line of their own.
+fn last_lines(state: &State, paint: Paint) -> Vec<Line<'static>> {
+    const ANSWERS: &str = "y: yes, any other key: no";
     match &state.asking {
-        Asking::Filter => Line::raw(format!("filter: {}_", state.filter)),
-        Asking::Sure { path, immediately: true } => Line::styled(
-            format!(
-                "remove the node of {} from {path}? It may be at work, and nothing stops it. y: yes, any other key: no",
-                state.asked_about()
-            ),
-            paint.with(Color::Red),
-        ),
-        Asking::Sure { path, immediately: false } => Line::styled(
-            format!("ask {} to let go of {path}? y: yes, any other key: no", state.asked_about()),
-            paint.with(Color::Yellow),
-        ),
-        Asking::Nothing if !state.told.is_empty() => Line::raw(state.told.clone()),
-        Asking::Nothing => Line::raw("q quit  s sort  / filter  r ask to let go  x remove  ↑↓ choose"),
+        Asking::Filter => vec![Line::raw(format!("filter: {}_", state.filter))],
+        Asking::Sure { path, immediately } => {
+            let who = state.asked_about();
+            let question = if *immediately {
+                format!("remove the node of {who} from {path}? It may be at work, and nothing stops it.")
+            } else {
+                format!("ask {who} to let go of {path}?")
+            };
+            vec![Line::styled(question, paint.with(Color::Red)), Line::raw(ANSWERS)]
+        }
+        Asking::Nothing if !state.told.is_empty() => vec![Line::raw(state.told.clone())],
+        Asking::Nothing => vec![Line::raw("q quit  s sort  / filter  r ask to let go  x remove  ↑↓ choose")],
     }
 }

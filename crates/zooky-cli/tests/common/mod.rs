@@ -171,3 +171,30 @@ pub(crate) fn sh(script: &str) -> [String; 3] {
 pub(crate) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_string).collect()
 }
+
+/// A read-modify-write without any other protection, so many times at once: nobody overlaps, tokens grow in the order of the
+/// grants, all have their turn, and nobody is left in the queue.
+pub(crate) fn crowd(count: usize) {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let script = "
+        mkdir inside || echo overlap >> trouble
+        n=$(cat count 2>/dev/null || echo 0)
+        echo $ZOOKY_FENCING_TOKEN >> tokens
+        echo $((n + 1)) > count
+        rmdir inside || echo overlap >> trouble";
+    // A busy machine may need more than ten seconds for so many sessions; those who find no server begin anew.
+    let flags =
+        ["--servers", &server.hosts(), "--session-timeout", "40", "run", "--retry", "20", "crowd", "--"];
+    let start = |_| Running::start(zooky(&flags).args(sh(script)).current_dir(dir.path()));
+    let mut all: Vec<Running> = (0..count).map(start).collect();
+    for one in &mut all {
+        let ended = eventually(LONG * 5, "the whole crowd to end", || one.child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(0), "{}", one.errors());
+    }
+    assert_eq!(lines(&dir.path().join("trouble")), Vec::<String>::new());
+    assert_eq!(lines(&dir.path().join("count")), [count.to_string()]);
+    let tokens = lines(&dir.path().join("tokens"));
+    assert!(tokens.is_sorted_by(|a, b| a < b), "tokens grow in the order of grants: {tokens:?}");
+    assert_eq!(run(zooky(&flags[..5]).args(["-n", "crowd", "--", "true"])).0, 0, "the queue is empty");
+}

@@ -127,7 +127,7 @@ function wait(edge, places) {
   const stuck = edge.stuck ? ' stuck' : '';
   const line = made('path', { class: `wait${stuck}`, d: `M${x1} ${y1} Q${middle[0]} ${middle[1]} ${x2} ${y2}`, 'marker-end': edge.stuck ? 'url(#tip-stuck)' : 'url(#tip)' });
   const short = edge.lock.length > 22 ? `…${edge.lock.slice(-21)}` : edge.lock;
-  const label = made('text', { class: 'lock', x: middle[0], y: middle[1] - 3, 'text-anchor': 'middle' }, short);
+  const label = made('text', { class: 'lock', x: aside ? middle[0] : middle[0] + (down ? -6 : 6), y: middle[1] - 3, 'text-anchor': aside ? 'middle' : down ? 'start' : 'end' }, short);
   line.append(made('title', {}, edge.lock));
   return [line, label];
 }

@@ -178,6 +178,7 @@ export class Timeline {
       pen.fillRect(0, top, width, ROW);
     }
     let drawn = -1;
+    const named = 10 + Math.min(width / 3, lock.path.length * 6.5);
     for (const hold of this.picture.holds(lock)) {
       const right = x(hold.to_ms ?? now);
       if (right < 0) continue;
@@ -190,7 +191,9 @@ export class Timeline {
       pen.globalAlpha = hold.seen ? 1 : 0.55;
       pen.fillRect(left, top + 3, Math.max(1, Math.min(end, width) - left - 1), ROW - 6);
       pen.globalAlpha = 1;
-      if (end - left > 60) label(pen, hold.name, left + 4, top + ROW / 2, end - left - 8, colours.card);
+      // Right of the lock's own name.
+      const start = Math.max(left + 4, named);
+      if (end - start > 60) label(pen, hold.name, start, top + ROW / 2, end - start - 4, colours.card);
       drawn = end;
     }
     label(pen, lock.path, 4, top + ROW / 2, width / 3, colours.text, colours.card);
