@@ -2,7 +2,7 @@
 # Any of them may be run again and again; what is there is not built or fetched twice.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo ensemble test check lint fmt peers python bench soak mutants fuzz
+.PHONY: help demo ensemble test check lint fmt peers python deb bench soak mutants fuzz
 
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -49,8 +49,12 @@ peers: ## the real servers and clients that tests need, where they are missing
 python: peers ## the Python package: its wheel, its types, its tests (a part of `test`)
 	python/check
 
+deb: ## a Debian package of the static command, into target/debian
+	packaging/deb
+
 bench: peers ## zooky beside its peers, into docs/benchmarks.md
-	cargo run --release -p zooky-bench
+	cargo build --release -p zooky-cli -p zooky-bench
+	target/release/zooky-bench
 
 soak: peers ## the long versions of the tests that go on for as long as one lets them
 ifeq ($(NEXTEST),yes)

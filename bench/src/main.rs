@@ -8,6 +8,7 @@
 
 mod bars;
 mod child;
+mod command;
 mod disk;
 mod document;
 mod failure;
@@ -96,7 +97,7 @@ struct Measure {
     quick: bool,
     /// Measure only these: (a) a free lock, (b) many locks, (c) handoff, the tasks of one process, readers and
     /// writers, a long queue that is drained, handoff before a queue, joining a queue; hand-overs within a process;
-    /// clients in Python; the servers as they serve; their starts and memory; a good client beside hostile ones
+    /// clients in Python; the servers as they serve; their starts and memory; a good client beside hostile ones; the command beside flock
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure only these clients
@@ -131,6 +132,7 @@ enum Part {
     Server,
     Starts,
     Hostile,
+    Run,
 }
 
 fn main() -> ExitCode {
@@ -177,6 +179,9 @@ fn measure(args: &Measure) -> Result<(), Failure> {
     if wanted(Part::Hostile) {
         hostile(args)?;
     }
+    if wanted(Part::Run) {
+        run(args)?;
+    }
     Ok(())
 }
 
@@ -192,7 +197,7 @@ fn locks(args: &Measure) -> Result<(), Failure> {
     let data = data_directory(args.data.as_deref())?;
     let machine = machine::facts(data.path());
     let results = rounds::run(&plan, data.path())?;
-    let text = report::markdown(&plan, &results, command(args), &machine::today(), &machine);
+    let text = report::markdown(&plan, &results, named(args), &machine::today(), &machine);
     publish(args, "locks", &text, complete)
 }
 
@@ -200,7 +205,7 @@ fn handover(args: &Measure) -> Result<(), Failure> {
     let (rounds, through, locally) = if args.quick { (1, 80, 8_000) } else { (9, 400, 40_000) };
     let plan = handover::Plan { rounds, through, locally };
     let data = data_directory(args.data.as_deref())?;
-    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let when = format!("`{}`, {}: {}", named(args), machine::today(), machine::facts(data.path()));
     let text = handover::measure(&plan, data.path(), &when)?;
     publish(args, "handover", &text, true)
 }
@@ -209,7 +214,7 @@ fn python(args: &Measure) -> Result<(), Failure> {
     let plan = python::plan(args.quick);
     python::install()?;
     let data = data_directory(args.data.as_deref())?;
-    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let when = format!("`{}`, {}: {}", named(args), machine::today(), machine::facts(data.path()));
     let text = python::report(&plan, &rounds::run(&plan, data.path())?, &when);
     publish(args, "python", &text, true)
 }
@@ -217,14 +222,14 @@ fn python(args: &Measure) -> Result<(), Failure> {
 fn server(args: &Measure) -> Result<(), Failure> {
     let (plan, data, machine) = server_plan(args)?;
     let results = server::serving(&plan, data.path())?;
-    let text = server::serving_report(&plan, &results, command(args), &machine::today(), &machine);
+    let text = server::serving_report(&plan, &results, named(args), &machine::today(), &machine);
     publish(args, "server", &text, true)
 }
 
 fn starts(args: &Measure) -> Result<(), Failure> {
     let (plan, data, machine) = server_plan(args)?;
     let results = server::starts(&plan, data.path())?;
-    let text = server::starts_report(&plan, &results, command(args), &machine::today(), &machine);
+    let text = server::starts_report(&plan, &results, named(args), &machine::today(), &machine);
     publish(args, "starts", &text, true)
 }
 
@@ -239,12 +244,20 @@ fn hostile(args: &Measure) -> Result<(), Failure> {
     let (rounds, slice) = if args.quick { (1, 500) } else { (7, 4_000) };
     let plan = hostile::Plan { rounds, slice: Duration::from_millis(slice), only: args.attackers.clone() };
     let data = data_directory(args.data.as_deref())?;
-    let when = format!("`{}`, {}: {}", command(args), machine::today(), machine::facts(data.path()));
+    let when = format!("`{}`, {}: {}", named(args), machine::today(), machine::facts(data.path()));
     let text = hostile::measure(&plan, data.path(), &when)?;
     publish(args, "hostile", &text, args.attackers.is_none())
 }
 
-fn command(args: &Measure) -> &'static str {
+fn run(args: &Measure) -> Result<(), Failure> {
+    let (rounds, times) = if args.quick { (1, 3) } else { (9, 40) };
+    let data = data_directory(args.data.as_deref())?;
+    let when = format!("`{}`, {}: {}", named(args), machine::today(), machine::facts(data.path()));
+    let text = command::measure(&command::Plan { rounds, times }, data.path(), &when)?;
+    publish(args, "run", &text, true)
+}
+
+fn named(args: &Measure) -> &'static str {
     if args.quick { "zooky-bench --quick" } else { "make bench" }
 }
 

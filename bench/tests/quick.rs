@@ -92,3 +92,9 @@ fn a_quick_run_compares_kazoo_and_zooky_in_python() {
     assert_eq!(rows(&report, "Handoff among 8 sessions in one process"), 8, "{report}");
     assert!(!report.contains("| – |"), "{report}");
 }
+
+/// Needs `zooky` in the same directory, which a build of the workspace puts there.
+#[test]
+fn a_quick_run_compares_the_command_with_flock() {
+    assert_eq!(rows(&bench(&["--quick", "--only", "run"]), "One command"), 2);
+}

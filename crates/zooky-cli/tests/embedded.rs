@@ -5,9 +5,10 @@
 mod common;
 
 use common::{Running, Server, run, zooky};
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-use zooky_testkit::{Apache, free_port};
+use zooky_testkit::{Apache, eventually, four_letter, free_port};
 
 /// A user with nothing at all: an empty state directory and a free default address.
 struct User {
@@ -164,6 +165,79 @@ fn without_a_home_there_is_a_clear_error() {
     std::fs::write(&blocked, "").unwrap();
     let (code, _, errors) = run(user.zooky(&["run", "x", "--", "true"]).env("XDG_STATE_HOME", &blocked));
     assert_eq!((code, errors.lines().count()), (78, 1), "{errors}");
+}
+
+/// What `zooky server start` says, and whether it is so.
+#[test]
+fn started_by_hand_it_is_where_it_was_told() {
+    let user = User::new();
+    let listen = format!("127.0.0.1:{}", user.port);
+    // A path of the caller's working directory, which the server does not keep.
+    let start = |data: &str| {
+        let mut command = user.zooky(&["server", "start", "--listen", &listen, "--data-dir", data]);
+        command.env("ZOOKY_FOUR_LETTER_WORDS", "isro").current_dir(user.state.path());
+        run(&mut command)
+    };
+    let (code, out, errors) = start("mine");
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(out.starts_with(&format!("serving at {listen}, process ")), "{out}");
+    let addr = listen.parse().unwrap();
+    assert_eq!(four_letter(addr, "isro").unwrap(), "rw", "it serves, and the environment counts");
+
+    let (_, json, _) = run(&mut user.zooky(&["server", "status", "--json"]));
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let data = user.state.path().join("mine");
+    assert_eq!(
+        (&status["listen"], &status["data_dir"]),
+        (&listen.as_str().into(), &data.to_str().unwrap().into())
+    );
+    assert!(out.contains(&format!("process {},", status["pid"])), "{out} {json}");
+    let directory = std::fs::read_link(format!("/proc/{}/cwd", status["pid"])).unwrap();
+    assert_eq!(directory.to_str(), Some("/"));
+
+    let (code, out, _) = start("mine");
+    assert_eq!((code, out.starts_with("running already at ")), (0, true), "{out}");
+    let (code, _, errors) = start("another");
+    assert_eq!((code, errors.contains("another one runs at ")), (1, true), "{errors}");
+    assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 0);
+    assert_eq!(run(&mut user.zooky(&["server", "status", "--json"])), (1, "null\n".into(), String::new()));
+    assert!(four_letter(addr, "isro").is_err());
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let user = User::new();
+    let taken = Server::start_at(user.port);
+    let (code, out, errors) = run(&mut user.zooky(&["server", "start", "--listen", &taken.hosts()]));
+    assert_eq!((code, out.as_str(), errors.lines().count()), (69, "", 1), "{errors}");
+    assert!(errors.contains("is in use"), "{errors}");
+    let (code, _, errors) = run(&mut user.zooky(&["server", "start", "--tick-time", "soon"]));
+    assert_eq!((code, errors.contains("--tick-time")), (64, true), "{errors}");
+    assert!(!user.is_served());
+}
+
+#[test]
+fn a_snapshot_when_it_is_asked_for() {
+    let user = User::new();
+    assert_eq!(run(&mut user.zooky(&["server", "snapshot"])).0, 1);
+    assert_eq!(run(&mut user.zooky(&["run", "job", "--", "true"])).0, 0);
+    let snapshot = || {
+        let (code, out, errors) = run(&mut user.zooky(&["server", "snapshot"]));
+        assert_eq!((code, errors.as_str()), (0, ""));
+        out.trim_end().to_string()
+    };
+    // As soon as nothing changes any more, it is the same one again. (The lock's watchdog may end its session after the command.)
+    let file =
+        eventually(common::LONG, "two of one state", || Some(snapshot()).filter(|one| *one == snapshot()));
+    let file = Path::new(&file);
+    assert!(file.exists(), "{file:?}");
+    assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 0);
+    // A start reads that one and needs no log.
+    let mut check = user.zooky(&["server", "check", "--json"]);
+    let (_, json, _) = run(check.arg(file.parent().unwrap()));
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let start = (&report["start"]["snapshot"], &report["start"]["replayed"]);
+    assert_eq!(start, (&file.file_name().unwrap().to_str().unwrap().into(), &0.into()), "{json}");
 }
 
 /// The number in a stale state file may be anybody's by now.

@@ -112,6 +112,24 @@ fn a_deadlock_is_as_documented() {
 }
 
 #[test]
+fn what_the_server_verbs_print_is_documented() {
+    let mut server = Server::start();
+    assert_eq!(run(&mut server.zooky(&["run", "x", "--", "true"])).0, 0);
+    server.process.stop();
+    let state = tempfile::tempdir().unwrap();
+    let json = |args: &[&str]| {
+        let mut command = common::zooky(&["server"]);
+        let (code, out, errors) = run(command.args(args).env("XDG_STATE_HOME", state.path()));
+        assert_eq!(code, 0, "{args:?}: {errors}");
+        out
+    };
+    as_documented("server check", &json(&["check", "--json", server.data.path().to_str().unwrap()]));
+    json(&["start", "--listen", "127.0.0.1:0"]);
+    as_documented("server status", &json(&["status", "--json"]));
+    json(&["stop"]);
+}
+
+#[test]
 fn a_difference_is_seen() {
     let mut found = Vec::new();
     let sample = serde_json::json!([{ "a": 1, "b": "x", "c": null }]);

@@ -69,6 +69,33 @@ impl DataDir {
     }
 }
 
+/// Where the files of the data directory `path` are (`path` itself, if it is a `version-2`), and a lock that keeps servers
+/// of ours off them. Changes nothing.
+pub(crate) fn look(path: &Path) -> Result<(PathBuf, Option<File>), StartError> {
+    let failed = |what, path: &Path, source| StartError::DataDir { what, path: path.into(), source };
+    let version_2 = path.join(VERSION_2);
+    let (version_2, parent) = if version_2.is_dir() {
+        (version_2, path.to_path_buf())
+    } else if path.file_name().is_some_and(|name| name == VERSION_2) {
+        (path.to_path_buf(), path.join(".."))
+    } else {
+        fs::read_dir(path).map_err(|e| failed("read", path, e))?;
+        return Err(StartError::NoData { path: path.into() });
+    };
+    let lock_path = parent.join(LOCK);
+    let lock = match File::open(&lock_path) {
+        Ok(lock) => lock,
+        // One of Apache's, or one whose files were copied.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((version_2, None)),
+        Err(e) => return Err(failed("open", &lock_path, e)),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok((version_2, Some(lock))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::Locked { path: path.into() }),
+        Err(e) => Err(failed("lock", &lock_path, e.into())),
+    }
+}
+
 /// A file that shows that the directory is somebody else's.
 fn stranger(path: &Path) -> io::Result<Option<String>> {
     let mut found = None;

@@ -77,6 +77,12 @@ pub enum StartError {
         /// One of the files in it.
         found: String,
     },
+    /// There is nothing to check in the directory.
+    #[error("{} holds no version-2, so no logs and snapshots; name the data directory of a server", path.display())]
+    NoData {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file of the password secret is damaged.
     #[error(
         "{} does not hold a secret of 32 bytes; put back a copy, or remove it (then no session survives)",

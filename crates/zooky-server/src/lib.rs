@@ -28,6 +28,7 @@ pub mod core;
 pub mod held;
 pub mod log;
 
+mod check;
 mod config;
 mod data_dir;
 mod error;
@@ -36,6 +37,7 @@ mod run;
 mod secret;
 mod server;
 
+pub use check::check;
 pub use config::{Config, FourLetterWords, Limits, TlsSettings};
 pub use error::{ServerError, StartError};
 pub use server::{Server, Stopper};

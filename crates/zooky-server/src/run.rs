@@ -60,6 +60,15 @@ const LINGER_MS: u64 = 10_000;
 /// What waits for its batch: to which connection, and what; `None`: close.
 type Leaving = (u64, Option<Bytes>);
 
+/// What others want of the loop; they wake its poll, too.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// To end.
+    pub(crate) stop: AtomicBool,
+    /// To take a snapshot, whether or not one is due.
+    pub(crate) snapshot: AtomicBool,
+}
+
 /// Everything the server is made of.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -68,7 +77,7 @@ pub(crate) struct Run {
     poll: Poll,
     doors: Doors,
     tls: Option<Tls>,
-    stop: Arc<AtomicBool>,
+    asked: Arc<Asked>,
     core: Core,
     syncer: Syncer,
     snapshotter: Snapshotter,
@@ -100,14 +109,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Puts the parts together. `stop` is looked at whenever the poll's waker is used.
+    /// Puts the parts together. `asked` is looked at whenever the poll's waker is used.
     pub(crate) fn new(
         config: Config,
         poll: Poll,
         (doors, tls): (Vec<Door>, Option<Tls>),
         addr: SocketAddr,
         (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
-        stop: Arc<AtomicBool>,
+        asked: Arc<Asked>,
     ) -> Result<Run, StartError> {
         let doors = Doors::new(doors, &poll)?;
         let now = time::now();
@@ -117,7 +126,7 @@ impl Run {
             poll,
             doors,
             tls,
-            stop,
+            asked,
             core,
             syncer,
             snapshotter,
@@ -154,7 +163,7 @@ impl Run {
 
     fn serve_until_stopped(&mut self) -> Result<(), ServerError> {
         let mut events = Events::with_capacity(EVENTS);
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.asked.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
             self.now = time::later_than(self.now);
             self.answered_ms = self.now.mono_ms;
@@ -183,6 +192,9 @@ impl Run {
 
     /// Begins a snapshot if it is time, or does a little of one that is under way. Answers have left before.
     fn snapshot(&mut self) -> Result<(), ServerError> {
+        if self.asked.snapshot.swap(false, Ordering::AcqRel) {
+            self.snapshotter.ask();
+        }
         // Everything the snapshot shows must be in batches of its own, so that the log rolls exactly behind it.
         if self.snapshotter.is_due() && self.syncer.is_drained() {
             self.snapshotter.begin(&mut self.core, self.syncer.needed());

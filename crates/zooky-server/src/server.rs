@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
 use mio::{Poll, Waker};
@@ -13,7 +13,7 @@ use crate::data_dir::DataDir;
 use crate::error::{ServerError, StartError};
 use crate::log::{FileStorage, Recovered, Snapshotter, Storage, Syncer, recover};
 use crate::net::{Listener, Tls, Trade, bind, local_addr};
-use crate::run::{Door, Run, WAKER, now};
+use crate::run::{Asked, Door, Run, WAKER, now};
 use crate::secret;
 
 /// The number that stands in the highest byte of session ids, as in a standalone Apache ZooKeeper.
@@ -31,17 +31,30 @@ pub struct Server {
     thread: Option<JoinHandle<Result<(), ServerError>>>,
 }
 
-/// Stops a server from elsewhere, a signal handler's thread for instance.
+/// Stops a server from elsewhere, a signal handler's thread for instance, or has it take a snapshot.
 #[derive(Debug, Clone)]
 pub struct Stopper {
-    stop: Arc<AtomicBool>,
+    asked: Arc<Asked>,
     waker: Arc<Waker>,
 }
 
 impl Stopper {
     /// Asks the server to stop; [`Server::wait`] returns when it has. May be called more than once.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.asked.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Asks the server to take a snapshot now, or after the one that is under way. It is there when its file has its name; the server
+    /// serves meanwhile. One that cannot be written is given up with a warning; the logs have everything.
+    ///
+    /// Each snapshot counts among [`Config::snapshots_kept`]; one of a state that has not changed takes the place of the last.
+    pub fn take_snapshot(&self) {
+        self.asked.snapshot.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "cannot wake the server; it looks by itself soon");
         }
@@ -113,9 +126,9 @@ impl Server {
             metrics_addr = Some(addr);
         }
         tracing::info!(%addr, dir = %dir.path().display(), replayed, "serving");
-        let stopper = Stopper { stop: Arc::new(AtomicBool::new(false)), waker };
+        let stopper = Stopper { asked: Arc::default(), waker };
         let durable = (core, syncer, snapshotter);
-        let run = Run::new(config, poll, (doors, loaded), addr, durable, Arc::clone(&stopper.stop))?;
+        let run = Run::new(config, poll, (doors, loaded), addr, durable, Arc::clone(&stopper.asked))?;
         let thread = thread::Builder::new()
             .name("zooky-server".into())
             .spawn(move || {

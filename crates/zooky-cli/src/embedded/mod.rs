@@ -11,6 +11,7 @@ pub(crate) mod state;
 use crate::exit::{self, Failure, say};
 use crate::hidden;
 use state::{Running, StateDir};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::Stdio;
@@ -99,17 +100,31 @@ fn answers(addresses: &[SocketAddr]) -> bool {
     })
 }
 
-/// Starts the server and waits until it listens. The caller holds the state directory's lock.
+/// Starts the server for the default address and waits until it listens. The caller holds the state directory's lock.
 fn start(dir: &StateDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let Some(&listen) = addresses.iter().find(|one| one.is_ipv4()).or(addresses.first()) else {
+        return Err(Failure::new(exit::UNAVAILABLE, "cannot start the embedded server: no address"));
+    };
+    let (at, _) = in_background(dir, serve::default_args(dir, listen))?;
+    say(format_args!(
+        "nothing answers at localhost: started a server for this machine only, at {at}, data in {}; \
+         `zooky server stop` stops it",
+        dir.data().display()
+    ));
+    Ok(())
+}
+
+/// Starts the background process and waits until it listens: where, and its number. The caller holds the state directory's
+/// lock.
+pub(crate) fn in_background(
+    dir: &StateDir,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(String, u32), Failure> {
     let failed =
         |why: String| Failure::new(exit::UNAVAILABLE, format!("cannot start the embedded server: {why}"));
-    let Some(listen) = addresses.iter().find(|one| one.is_ipv4()).or(addresses.first()) else {
-        return Err(failed("no address".to_string()));
-    };
     let log = dir.log_for_append()?;
     let mut command = hidden::command(hidden::SERVE);
-    command.arg(listen.to_string()).arg(dir.path()).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     let mut process = command.spawn().map_err(|error| failed(error.to_string()))?;
     let mut answer = String::new();
     if let Some(stdout) = process.stdout.take() {
@@ -117,14 +132,7 @@ fn start(dir: &StateDir, addresses: &[SocketAddr]) -> Result<(), Failure> {
         BufReader::new(stdout).read_line(&mut answer).map_err(|error| failed(error.to_string()))?;
     }
     match answer.trim_end().split_once(' ') {
-        Some(("ready", at)) => {
-            say(format_args!(
-                "nothing answers at localhost: started a server for this machine only, at {at}, data in {}; \
-                 `zooky server stop` stops it",
-                dir.data().display()
-            ));
-            Ok(())
-        }
+        Some(("ready", at)) => Ok((at.to_string(), process.id())),
         Some(("error", why)) => Err(failed(why.to_string())),
         _ => Err(failed(format!("it ended at once; see {}", dir.log().display()))),
     }

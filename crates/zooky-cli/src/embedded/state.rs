@@ -6,14 +6,22 @@ use crate::{proc, time, xdg};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How long a server may take to stop: it finishes its syncs first.
 const STOP_SECONDS: i64 = 30;
+/// How long it may take to write a snapshot, which leaves half of the disk's time to the log.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait before looking for it again.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// An open state directory.
 #[derive(Debug, Clone)]
@@ -106,14 +114,14 @@ impl StateDir {
     }
 
     /// Writes down that this process is the server.
-    pub(crate) fn write_running(&self, listen: SocketAddr) -> std::io::Result<()> {
+    pub(crate) fn write_running(&self, listen: SocketAddr, data_dir: PathBuf) -> std::io::Result<()> {
         let me = rustix::process::getpid();
         let running = Running {
             pid: me.as_raw_nonzero().get(),
             started: proc::started(me).unwrap_or(0),
             listen,
             since_ms: time::wall_now_ms(),
-            data_dir: self.data(),
+            data_dir,
         };
         // Written aside and renamed: a reader sees all of it or none.
         let aside = self.0.join("server.json.new");
@@ -179,20 +187,68 @@ impl Running {
     /// # Errors
     /// When it is not ours to stop, or does not stop in half a minute.
     pub(crate) fn stop(&self) -> Result<(), Failure> {
-        let failed =
-            |why: String| Failure::os(format_args!("cannot stop the server, process {}", self.pid), why);
-        let process = self.process().ok_or_else(|| failed("there is no such process".to_string()))?;
-        // Bound to the process first and checked then: the number cannot change hands in between.
-        let handle = pidfd_open(process, PidfdFlags::empty()).map_err(|error| failed(error.to_string()))?;
-        if proc::started(process) != Some(self.started) {
-            return Ok(());
-        }
-        pidfd_send_signal(&handle, Signal::TERM).map_err(|error| failed(error.to_string()))?;
+        let Some(handle) = self.signal(Signal::TERM)? else { return Ok(()) };
         let patience = Timespec { tv_sec: STOP_SECONDS, tv_nsec: 0 };
-        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&patience)) {
-            Ok(1..) => Ok(()),
-            Ok(_) => Err(failed(format!("it has not ended after {STOP_SECONDS} s"))),
-            Err(error) => Err(failed(error.to_string())),
+        match has_ended(&handle, patience) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.failed(format_args!("it has not ended after {STOP_SECONDS} s"))),
+            Err(error) => Err(self.failed(error)),
         }
     }
+
+    /// Asks it for a snapshot and waits until there is one; its file.
+    ///
+    /// # Errors
+    /// When it is not ours to ask, ends meanwhile, or there is no new snapshot after a minute.
+    pub(crate) fn snapshot(&self) -> Result<PathBuf, Failure> {
+        let dir = self.data_dir.join("version-2");
+        let unreadable = |error| Failure::os(format_args!("cannot look into {}", dir.display()), error);
+        let before = snapshots(&dir).map_err(unreadable)?;
+        let ended = || self.failed("it has ended");
+        let handle = self.signal(Signal::USR1)?.ok_or_else(ended)?;
+        let began = Instant::now();
+        while began.elapsed() < SNAPSHOT_PATIENCE {
+            let now = snapshots(&dir).map_err(unreadable)?;
+            // One of the same state takes the place of the last: the same name, another file.
+            if let Some((name, _)) = now.difference(&before).next() {
+                return Ok(dir.join(name));
+            }
+            if has_ended(&handle, LOOK_AGAIN).map_err(|error| self.failed(error))? {
+                return Err(ended());
+            }
+        }
+        Err(self.failed(format_args!("no new snapshot in {} after a minute; see its log", dir.display())))
+    }
+
+    /// Sends it a signal; `None`: it has ended.
+    fn signal(&self, signal: Signal) -> Result<Option<OwnedFd>, Failure> {
+        let process = self.process().ok_or_else(|| self.failed("there is no such process"))?;
+        // Bound to the process first and checked then: the number cannot change hands in between.
+        let handle = pidfd_open(process, PidfdFlags::empty()).map_err(|error| self.failed(error))?;
+        if proc::started(process) != Some(self.started) {
+            return Ok(None);
+        }
+        pidfd_send_signal(&handle, signal).map_err(|error| self.failed(error))?;
+        Ok(Some(handle))
+    }
+
+    fn failed(&self, why: impl std::fmt::Display) -> Failure {
+        Failure::os(format_args!("the server, process {}, does not do what it was asked", self.pid), why)
+    }
+}
+
+/// Whether the process ends within this time.
+fn has_ended(handle: &OwnedFd, patience: Timespec) -> rustix::io::Result<bool> {
+    poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&patience)).map(|events| events > 0)
+}
+
+/// The snapshots there, each by its name and its inode.
+fn snapshots(dir: &Path) -> std::io::Result<BTreeSet<(OsString, u64)>> {
+    let entries = fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>()?;
+    let is_snapshot = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("snapshot.");
+    Ok(entries
+        .iter()
+        .filter(|entry| is_snapshot(entry))
+        .map(|entry| (entry.file_name(), entry.ino()))
+        .collect())
 }

@@ -10,7 +10,7 @@ mod zoo_cfg;
 
 use crate::exit::{self, Failure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use table::{SETTINGS, Setting};
 use zooky_server::Config;
@@ -43,7 +43,19 @@ impl Settings {
     /// A value that makes no sense, with where it stands; a file that cannot be read or is an ensemble's; no
     /// data directory.
     pub(crate) fn resolve(&self, env: impl Fn(&str) -> Option<OsString>) -> Result<Resolved, Failure> {
-        let mut config = Config::new(LISTEN.into(), PathBuf::new());
+        self.resolve_with(PathBuf::new(), env)
+    }
+
+    /// The same with a data directory for when nobody names one.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub(crate) fn resolve_with(
+        &self,
+        data_dir: PathBuf,
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Resolved, Failure> {
+        let mut config = Config::new(LISTEN.into(), data_dir);
         let mut warnings = Vec::new();
         // One that is empty counts as not set, as cron's do.
         let env = |name: &str| env(&variable(name)).filter(|value| !value.is_empty());
@@ -76,6 +88,19 @@ impl Settings {
             return Err(usage("TLS needs both --tls-cert FILE and --tls-key FILE".to_string()));
         }
         Ok(Resolved { config, warnings })
+    }
+}
+
+impl Settings {
+    /// The command line that gives these settings again.
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
+        let named = |name: &str, value: &OsStr| {
+            let mut arg = OsString::from(format!("--{name}="));
+            arg.push(value);
+            arg
+        };
+        let file = self.file.iter().map(|file| named("config", file.as_os_str()));
+        file.chain(self.given.iter().map(|(setting, value)| named(setting.name, value))).collect()
     }
 }
 

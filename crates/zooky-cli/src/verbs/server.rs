@@ -1,17 +1,20 @@
 //! `zooky server`: a server in the foreground, and the care of the one in the background.
 
+mod check;
+mod start;
+
 use crate::config::Config;
-use crate::embedded::{self, serve, state::StateDir};
+use crate::embedded::{self, serve, state::Running, state::StateDir};
 use crate::exit::{self, Failure, say};
 use crate::settings::{Resolved, Settings};
-use crate::time;
 use crate::verbs::ui;
+use crate::{json, time};
 use std::io::Write;
 use std::net::SocketAddr;
 
 const SERVER_SETTINGS: &str = "\
 A flag counts more than the environment, that more than the file of --config, that more than the default. Times are \
-in milliseconds, or with `s` behind them; bytes may have `k`, `m` or `g`. TERM, INT or HUP ends the server, with 0.";
+in milliseconds, or with `s` behind them; bytes may have `k`, `m` or `g`. TERM, INT or HUP ends the server, with 0; USR1 has it take a snapshot.";
 
 /// Run a ZooKeeper server, or look after the one in the background
 #[derive(Debug, clap::Args)]
@@ -29,20 +32,31 @@ pub(crate) struct Args {
 /// What to do with the server in the background.
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    Start(start::Args),
     /// Stop the server that zooky started in the background
     Stop,
     /// Tell whether it runs, and where
-    Status,
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the server in the background take a snapshot, and wait until it is on the disk
+    Snapshot,
+    Check(check::Args),
     /// Forget that another ZooKeeper once answered at localhost, so that zooky may start its own there
     Forget,
 }
 
 /// Runs the verb. In the foreground it ends with TERM, INT or HUP, cleanly, with 0.
 pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
-    match args.action {
+    match &args.action {
         None => foreground(config, args),
+        Some(Action::Start(args)) => start::main(args),
         Some(Action::Stop) => stop(),
-        Some(Action::Status) => status(),
+        Some(Action::Status { json }) => status(*json),
+        Some(Action::Snapshot) => snapshot(),
+        Some(Action::Check(args)) => check::main(args),
         Some(Action::Forget) => forget(),
     }
 }
@@ -76,10 +90,7 @@ fn stop() -> Result<u8, Failure> {
     let dir = StateDir::open()?;
     // A command that is just starting one has it before we look.
     let _alone = dir.lock()?;
-    let Some(running) = dir.running() else {
-        say("no server of ours runs in the background");
-        return Ok(exit::NO);
-    };
+    let Some(running) = dir.running() else { return Ok(none()) };
     running.stop()?;
     say(format_args!(
         "stopped the server at {}; its data stays in {}",
@@ -89,16 +100,40 @@ fn stop() -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-fn status() -> Result<u8, Failure> {
+fn status(as_json: bool) -> Result<u8, Failure> {
+    let running = embedded::running()?;
+    let code = if running.is_some() { exit::OK } else { exit::NO };
+    if as_json {
+        json::print(&running)?;
+        return Ok(code);
+    }
     let mut out = std::io::stdout().lock();
-    let Some(running) = embedded::running()? else {
-        writeln!(out, "no server of ours runs in the background")?;
-        return Ok(exit::NO);
-    };
+    match running {
+        Some(running) => writeln!(out, "running {}", whereabouts(&running))?,
+        None => writeln!(out, "{NONE}")?,
+    }
+    Ok(code)
+}
+
+/// Where a background server is and since when.
+fn whereabouts(running: &Running) -> String {
     let since = format!("{} ({})", time::utc(running.since_ms), time::ago(running.since_ms));
     let data = running.data_dir.display();
-    writeln!(out, "running at {}, process {}, since {since}, data in {data}", running.listen, running.pid)?;
+    format!("at {}, process {}, since {since}, data in {data}", running.listen, running.pid)
+}
+
+fn snapshot() -> Result<u8, Failure> {
+    let Some(running) = embedded::running()? else { return Ok(none()) };
+    let file = running.snapshot()?;
+    writeln!(std::io::stdout().lock(), "{}", file.display())?;
     Ok(exit::OK)
+}
+
+const NONE: &str = "no server of ours runs in the background";
+
+fn none() -> u8 {
+    say(NONE);
+    exit::NO
 }
 
 fn forget() -> Result<u8, Failure> {

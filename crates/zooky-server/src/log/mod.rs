@@ -7,8 +7,10 @@
 
 mod batch;
 mod batches;
+mod check;
 mod error;
 mod purge;
+mod read_only;
 mod recover;
 mod scan;
 mod snapshot;
@@ -19,7 +21,12 @@ mod writer;
 
 pub use batch::{BATCH_MARK_VERSION, Batch};
 pub use batches::Batches;
+pub(crate) use check::check;
+pub use check::{
+    Checked, CheckedLog, CheckedSnapshot, Content, Gap, Verdict, WouldStart, is_unfinished_snapshot,
+};
 pub use error::LogError;
+pub(crate) use read_only::ReadOnly;
 pub use recover::{Recovered, TornTail, recover};
 pub use snapshot::{Snapshot, encode_snapshot};
 pub(crate) use snapshotter::{SnapshotRule, Snapshotter};

@@ -78,7 +78,8 @@ fn newest_valid(
     Err(newest.unwrap_or_else(|| LogError::NoSnapshot { path: storage.path("") }))
 }
 
-fn restore(storage: &dyn Storage, zxid: i64, config: CoreConfig) -> Result<Core, LogError> {
+/// The state of one snapshot.
+pub(super) fn restore(storage: &dyn Storage, zxid: i64, config: CoreConfig) -> Result<Core, LogError> {
     let name = snapshot_name(zxid);
     let path = storage.path(&name);
     let bytes = storage.open(&name).and_then(|mut file| file.read_all());

@@ -119,6 +119,12 @@ impl Snapshotter {
         self.count += 1;
     }
 
+    /// Makes the next snapshot due at once; one that is under way is finished first, for it may not show what was there when
+    /// this was asked.
+    pub(crate) fn ask(&mut self) {
+        self.due_at = 0;
+    }
+
     /// Whether it is time for the next snapshot.
     pub(crate) fn is_due(&self) -> bool {
         self.count >= self.due_at && self.under_way.is_none()
