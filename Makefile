@@ -2,7 +2,7 @@
 # Any of them may be run again and again; what is there is not built or fetched twice.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo ensemble test check lint fmt peers python deb bench soak mutants fuzz
+.PHONY: help demo ensemble test check lint fmt peers python deb package-test bench soak mutants fuzz
 
 # The parallel test runner if there is one; the plain one does as well.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
@@ -51,6 +51,9 @@ python: peers ## the Python package: its wheel, its types, its tests (a part of 
 
 deb: ## a Debian package of the static command, into target/debian
 	packaging/deb
+
+package-test: ## builds that package, and takes a lock in a fresh root with nothing else in it
+	cargo test -p zooky-cli --test package -- --ignored
 
 bench: peers ## zooky beside its peers, into docs/benchmarks.md
 	cargo build --release -p zooky-cli -p zooky-bench

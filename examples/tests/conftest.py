@@ -11,6 +11,9 @@ import pytest
 
 import zooky
 
+# A shell has what it starts in the background ignore Ctrl-C, and whatever that starts, too; it is how they are ended here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parents[2]
 #: With the home directory that cargo needs.
 ENVIRONMENT = dict(os.environ)

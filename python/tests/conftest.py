@@ -5,6 +5,7 @@ others on the embedded server.
 """
 
 import os
+import signal
 import subprocess
 import time
 import types
@@ -13,6 +14,9 @@ import uuid
 import pytest
 
 import zooky
+
+# A shell has what it starts in the background ignore Ctrl-C, and whatever that starts, too; it is what many tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

@@ -83,6 +83,7 @@ fn inside(words: &[&str]) -> Command {
 }
 
 #[test]
+#[ignore = "long: builds the static command; `make package-test`"]
 fn a_lock_in_a_fresh_root() {
     // No shell there, no libc, no user: the command itself is all that a lock can be held for. Nothing answers at localhost, so the server
     // is of this file, too.
@@ -96,6 +97,7 @@ fn a_lock_in_a_fresh_root() {
 }
 
 #[test]
+#[ignore = "long: builds the static command; `make package-test`"]
 fn what_is_in_it() {
     let Installed { package, root, .. } = &*INSTALLED;
     for file in [
@@ -115,6 +117,7 @@ fn what_is_in_it() {
 
 /// Its own sources, as systemd reads them.
 #[test]
+#[ignore = "long: builds the static command; `make package-test`"]
 fn the_unit_is_sound_and_confined() {
     let work = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(repository().join("packaging/zooky-server.service")).unwrap();
