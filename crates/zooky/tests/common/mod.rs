@@ -54,12 +54,15 @@ macro_rules! backends {
 /// When it takes longer than `limit` by the [`MachineClock`].
 pub fn run<T>(limit: Duration, scenario: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::select! {
-            ended = scenario => ended,
-            clock = over(limit) => panic!("the scenario did not end within {clock}"),
-        }
-    })
+    runtime.block_on(in_time(limit, "the scenario to end", scenario))
+}
+
+/// What the future comes to. The test fails if that takes longer than `limit` by the [`MachineClock`].
+pub async fn in_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = future => done,
+        clock = over(limit) => panic!("waited in vain for {what}: {clock}"),
+    }
 }
 
 /// Waits until this much has passed by the machine's clock.
