@@ -47,7 +47,11 @@ fn node(lock: usize, contender: usize) -> String {
 fn longest_ms(window: &mut Window) -> f64 {
     let tasks = window.act("tasks", Value::Null);
     let tasks = tasks.as_array().unwrap();
-    println!("{} tasks; the longest, in ms of the processor and by the clock: {:?}", tasks.len(), &tasks[..5]);
+    println!(
+        "{} tasks; the longest, in ms of the processor and by the clock: {:?}",
+        tasks.len(),
+        &tasks[..5]
+    );
     tasks[0][0].as_f64().unwrap()
 }
 
