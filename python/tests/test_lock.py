@@ -137,7 +137,7 @@ def test_a_lost_lock_says_so_in_every_way(brief, path):
         where.append(threading.current_thread())
         told.set()
 
-    with zooky.Client(hosts=brief.hosts, timeout=1) as client:
+    with zooky.Client(hosts=brief.hosts, timeout=3) as client:
         lock = client.Lock(path)
         lock.on_lost(callback)
         with pytest.raises(zooky.LockLost, match=path):
