@@ -10,6 +10,7 @@
 
 mod doors;
 mod serve;
+mod shares;
 mod time;
 mod words;
 
@@ -18,7 +19,6 @@ pub(crate) use time::now;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,11 +43,6 @@ const FIRST_CONN: usize = 1 + DOORS;
 const EVENTS: usize = 1_024;
 /// The longest sleep: after the machine was suspended, sessions are looked at within this time.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
-/// How long those connections are served in one turn that had more to ask than their share at an earlier one; one
-/// portion is served in any case.
-const BACKLOG: Duration = Duration::from_micros(500);
-/// The same while there are others, who are to wait for no more than that.
-const BACKLOG_BESIDE: Duration = Duration::from_micros(50);
 /// For so long after it was served a connection counts as one of those others, in milliseconds.
 const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
@@ -73,7 +68,6 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Run {
     config: Config,
-    addr: SocketAddr,
     poll: Poll,
     doors: Doors,
     tls: Option<Tls>,
@@ -114,7 +108,6 @@ impl Run {
         config: Config,
         poll: Poll,
         (doors, tls): (Vec<Door>, Option<Tls>),
-        addr: SocketAddr,
         (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
         asked: Arc<Asked>,
     ) -> Result<Run, StartError> {
@@ -122,7 +115,6 @@ impl Run {
         let now = time::now();
         let mut run = Run {
             config,
-            addr,
             poll,
             doors,
             tls,

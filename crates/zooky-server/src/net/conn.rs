@@ -5,6 +5,8 @@ use std::net::{IpAddr, Shutdown};
 
 use bytes::{Buf, Bytes, BytesMut};
 use mio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use rustls::ServerConnection;
 use zooky_wire::{FrameError, take_frame};
 
@@ -112,11 +114,6 @@ impl Conn {
             asked_bytes: 0,
             measured: 0,
         }
-    }
-
-    /// For registering with a poll.
-    pub(super) fn source(&mut self) -> &mut TcpStream {
-        &mut self.socket
     }
 
     /// Its other end, `host:port`.
@@ -234,11 +231,13 @@ impl Conn {
             return self.flush_through_tls();
         }
         while !self.output.is_empty() {
-            match self.socket.write(&self.output) {
+            // The last answer leaves together with the end of the connection: one packet less.
+            let more = if self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
+            match send(&self.socket, &self.output, more | SendFlags::NOSIGNAL) {
                 Ok(n) => self.output.advance(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                Err(Errno::WOULDBLOCK) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         self.output = BytesMut::new();

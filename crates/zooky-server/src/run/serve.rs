@@ -1,20 +1,17 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
+use super::shares::Shares;
+use super::{BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
 use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
 
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
-/// For how long it is served then; one frame is in any case.
-const SHARE: Duration = Duration::from_micros(200);
-/// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
-const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
@@ -74,17 +71,16 @@ impl Run {
                 return Ok(());
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            light |= self.serve_slot(slot);
-        }
-        if light {
-            self.light_ms = self.now.mono_ms;
-            if !self.backlog.is_empty() {
-                self.release();
-                self.flush();
+            if self.serve_slot(slot) {
+                light = true;
+                self.light_ms = self.now.mono_ms;
             }
         }
-        let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
-        let begin = Instant::now();
+        if light && !self.backlog.is_empty() {
+            self.release();
+            self.flush();
+        }
+        let (begin, limit) = (Instant::now(), self.shares().backlog);
         while let Some(slot) = self.backlog.pop_front() {
             if self.holds_reads()? {
                 self.backlog.push_front(slot);
@@ -101,6 +97,11 @@ impl Run {
     /// Whether somebody has been served of late who asks little.
     pub(super) fn is_beside(&self) -> bool {
         self.now.mono_ms - self.light_ms <= BESIDE_MS
+    }
+
+    /// How the time is shared out now.
+    pub(super) fn shares(&self) -> Shares {
+        Shares::of(self.is_beside())
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -134,7 +135,7 @@ impl Run {
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
         let alone = self.ready.is_empty() && self.backlog.is_empty();
-        let share = if alone || !self.is_beside() { SHARE } else { SHARE_BESIDE };
+        let share = self.shares().each(alone);
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
@@ -254,7 +255,7 @@ impl Run {
     /// Closes a connection at once; what waits for it is lost.
     pub(super) fn drop_conn(&mut self, key: u64) {
         self.forget(key);
-        if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
+        if let Some(mut conn) = self.conns.remove(key) {
             conn.shut_down(&mut self.scratch, READS_AT_END);
             self.doors.look_again();
         }
