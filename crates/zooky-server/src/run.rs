@@ -1,7 +1,8 @@
 //! The one thread that owns core and log: step, append, sync, then answer.
 //!
 //! A turn of its loop: wait for sockets; read the connections that have something, a bounded amount each, those
-//! first that had nothing more to ask at their last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
+//! first that ask little, with a look at the sockets for more of them now and then, those last that had more to ask at their
+//! last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
 //! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
 //!
 //! Each output waits for the batch that holds the newest transaction it shows ([`crate::held`]). On one connection that
@@ -81,7 +82,9 @@ pub(crate) struct Run {
     /// What the core just put out; empty between steps.
     outputs: Vec<Output>,
     held: Held<Leaving>,
-    /// Slots of connections with something new to read.
+    /// Slots of connections with something new to read, which ask little: they come first.
+    light: VecDeque<usize>,
+    /// Slots of others with something new to read.
     ready: VecDeque<usize>,
     /// Slots of connections that had more to ask than their share: they come after the others.
     backlog: VecDeque<usize>,
@@ -127,6 +130,7 @@ impl Run {
             started_ms: now.mono_ms,
             outputs: Vec::new(),
             held: Held::default(),
+            light: VecDeque::new(),
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
             dirty: Vec::new(),
@@ -162,7 +166,7 @@ impl Run {
             self.syncer.collect()?;
             self.release();
             self.accept();
-            self.read_ready()?;
+            self.read_ready(&mut events)?;
             self.tick();
             if !self.backlog.is_empty() {
                 self.syncer.note_waiting();
@@ -246,8 +250,11 @@ impl Run {
             conn.read_closed |= event.is_read_closed() || event.is_error();
             if !conn.in_ready {
                 conn.in_ready = true;
-                let line =
-                    if conn.effort.is_great(self.now.mono_ms) { &mut self.backlog } else { &mut self.ready };
+                let line = match conn.effort.is_great(self.now.mono_ms) {
+                    true => &mut self.backlog,
+                    false if conn.light => &mut self.light,
+                    false => &mut self.ready,
+                };
                 line.push_back(slot);
             }
         }
@@ -260,7 +267,8 @@ impl Run {
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
         if self.snapshotter.has_work(self.syncer.durable())
-            || (self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
+            || (self.light.len() + self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
+            || !self.dirty.is_empty()
         {
             return Duration::ZERO;
         }
@@ -287,6 +295,10 @@ impl Run {
         // Frames that are not read yet, because the disk is behind, are signs of life.
         if !self.reads_held && self.core.next_tick().is_some_and(|at| at <= now_ms) {
             self.step(Input::Tick);
+            if self.core.next_tick().is_some_and(|at| at <= now_ms) {
+                // It is one of several: nobody is to wait for the sync of each.
+                self.syncer.note_waiting();
+            }
         }
         while let Some(&(at, key)) = self.first_packets.front()
             && at <= now_ms
@@ -371,6 +383,9 @@ impl Run {
         self.syncer.finish()?;
         self.release();
         self.flush();
+        while !self.dirty.is_empty() {
+            self.flush();
+        }
         for key in self.conns.keys() {
             if let Some(conn) = self.conns.get(key) {
                 conn.shut_down(&mut self.scratch, 16);

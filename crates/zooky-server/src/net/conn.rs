@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use rustls::ServerConnection;
-use zooky_wire::{FrameError, take_frame};
+use zooky_wire::{FrameError, frame_end, take_frame};
 
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
@@ -21,6 +21,23 @@ pub(crate) enum Fill {
     /// The other side has finished.
     End,
 }
+
+/// What writing once came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything is sent.
+    All,
+    /// The socket takes more, but others come first.
+    Portion,
+    /// The socket takes no more for now.
+    Full,
+}
+
+/// So much is written to a socket at once: the kernel copies it, and wakes its reader, while everybody waits.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// Who has sent so much of a frame has room made for all of it.
+const LONG_FRAME: usize = 64 << 10;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +78,9 @@ pub(crate) struct Conn {
     pub(crate) readable: bool,
     /// The other side has finished, so a short read is not the last one.
     pub(crate) read_closed: bool,
-    /// It stands in the list of connections to be served.
+    /// It asked something at its last turn, and little.
+    pub(crate) light: bool,
+    /// It stands in a list of connections to be served.
     pub(crate) in_ready: bool,
     /// It stands in the list of connections to be flushed.
     pub(crate) in_dirty: bool,
@@ -102,6 +121,7 @@ impl Conn {
             output: BytesMut::new(),
             readable: true,
             read_closed: false,
+            light: false,
             in_ready: false,
             in_dirty: false,
             greeted: false,
@@ -203,6 +223,13 @@ impl Conn {
     /// The next whole frame that has come in, without its length.
     pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<Bytes>, FrameError> {
         let frame = take_frame(&mut self.input, limit);
+        if let Ok(None) = frame
+            && self.input.len() >= LONG_FRAME
+            && let Some(end) = frame_end(&self.input, limit)?
+        {
+            // To grow by and by would be to copy it again and again, in leaps that everybody waits for.
+            self.input.reserve(end.saturating_sub(self.input.len()));
+        }
         if self.input.is_empty() && self.input.capacity() > 0 {
             // Thousands of idle sessions must not hold a buffer each.
             self.input = BytesMut::new();
@@ -225,27 +252,33 @@ impl Conn {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Writes what the socket takes. Returns whether everything is sent.
-    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+    /// Writes what the socket takes, up to a portion.
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         if self.tls.is_some() {
             return self.flush_through_tls();
         }
+        // The last answer leaves together with the end of the connection: one packet less.
+        let more = if self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
         while !self.output.is_empty() {
-            // The last answer leaves together with the end of the connection: one packet less.
-            let more = if self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
-            match send(&self.socket, &self.output, more | SendFlags::NOSIGNAL) {
-                Ok(n) => self.output.advance(n),
-                Err(Errno::WOULDBLOCK) => return Ok(false),
+            let portion = &self.output[..self.output.len().min(FLUSH_BYTES)];
+            match send(&self.socket, portion, more | SendFlags::NOSIGNAL) {
+                Ok(n) => {
+                    self.output.advance(n);
+                    if n == FLUSH_BYTES && !self.output.is_empty() {
+                        return Ok(Flushed::Portion);
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => return Ok(Flushed::Full),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         self.output = BytesMut::new();
-        Ok(true)
+        Ok(Flushed::All)
     }
 
-    fn flush_through_tls(&mut self) -> io::Result<bool> {
-        let Some(tls) = &mut self.tls else { return Ok(true) };
+    fn flush_through_tls(&mut self) -> io::Result<Flushed> {
+        let Some(tls) = &mut self.tls else { return Ok(Flushed::All) };
         loop {
             // It takes a bounded amount; before the end of the handshake it only keeps it.
             if !tls.is_handshaking() && !self.output.is_empty() {
@@ -257,7 +290,7 @@ impl Conn {
             }
             match tls.write_tls(&mut self.socket) {
                 Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Full),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -265,7 +298,7 @@ impl Conn {
         if self.output.is_empty() {
             self.output = BytesMut::new();
         }
-        Ok(self.output.is_empty())
+        Ok(if self.output.is_empty() { Flushed::All } else { Flushed::Full })
     }
 
     /// What all of its buffers take.

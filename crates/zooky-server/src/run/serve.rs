@@ -1,17 +1,21 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use mio::Events;
 
 use super::shares::Shares;
 use super::{BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
-use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
+use crate::net::{Conn, Fill, Flushed, Tls, Trade, four_letter, metrics};
 
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
+
+/// After so long those who ask little are looked for again, while others are served.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
@@ -61,24 +65,29 @@ impl Run {
         self.put_in_line(key);
     }
 
-    /// Serves every connection that has something new, and then those with a backlog for a little while. The answers to the
-    /// first do not wait for the others.
-    pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
+    /// Serves every connection that has something new, and then those with a backlog for a little while. Those who ask little
+    /// come first, and their answers do not wait for the others, nor do those who come meanwhile.
+    pub(super) fn read_ready(&mut self, events: &mut Events) -> Result<(), ServerError> {
         self.reads_held = false;
-        let mut light = false;
-        for _ in 0..self.ready.len() {
+        let (mut left, mut looked) = (self.ready.len(), Instant::now());
+        loop {
+            self.serve_light()?;
             if self.holds_reads()? {
                 return Ok(());
             }
+            if left == 0 {
+                break;
+            }
+            left -= 1;
             let Some(slot) = self.ready.pop_front() else { break };
             if self.serve_slot(slot) {
-                light = true;
                 self.light_ms = self.now.mono_ms;
             }
-        }
-        if light && !self.backlog.is_empty() {
-            self.release();
-            self.flush();
+            // Only then, so that this comes to an end.
+            if self.is_beside() && looked.elapsed() >= LOOK {
+                self.take_events(events, Duration::ZERO)?;
+                looked = Instant::now();
+            }
         }
         let (begin, limit) = (Instant::now(), self.shares().backlog);
         while let Some(slot) = self.backlog.pop_front() {
@@ -89,6 +98,23 @@ impl Run {
             self.serve_slot(slot);
             if begin.elapsed() >= limit {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves those who ask little; where others wait, what can be answered is answered at once.
+    fn serve_light(&mut self) -> Result<(), ServerError> {
+        let mut served = false;
+        while !self.light.is_empty() && !self.holds_reads()? {
+            let Some(slot) = self.light.pop_front() else { break };
+            served |= self.serve_slot(slot);
+        }
+        if served {
+            self.light_ms = self.now.mono_ms;
+            if self.ready.len() + self.backlog.len() > 0 {
+                self.release();
+                self.flush();
             }
         }
         Ok(())
@@ -127,8 +153,10 @@ impl Run {
             conn.effort.add(begin.elapsed(), self.now.mono_ms);
         }
         let settled_ms = self.now.mono_ms.saturating_sub(BESIDE_MS);
-        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
-        self.received > before && self.conns.get(key).is_some_and(is_light)
+        let asked = self.received > before;
+        let Some(conn) = self.conns.get(key).filter(|_| asked) else { return false };
+        conn.light = !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
+        conn.light
     }
 
     /// Reads once and serves the frames that are there, for its share of the time.
@@ -281,21 +309,23 @@ impl Run {
         }
     }
 
-    /// Writes once to each socket that has output, and goes on reading where enough has drained.
+    /// Writes once to each socket that has output, and goes on reading where enough has drained. What has more than a portion
+    /// to send goes on in the next turn.
     pub(super) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for slot in dirty.drain(..) {
             let Some(conn) = self.conns.at(slot) else { continue };
-            conn.in_dirty = false;
-            let key = conn.key;
-            match conn.flush() {
-                Ok(sent) if conn.close_when_sent => {
-                    if sent {
-                        self.drop_conn(key);
-                    } else {
-                        self.closings.push_back((self.now.mono_ms + LINGER_MS, key));
-                    }
-                }
+            let (key, flushed) = (conn.key, conn.flush());
+            conn.in_dirty = matches!(flushed, Ok(Flushed::Portion));
+            if conn.in_dirty {
+                self.dirty.push(slot);
+            }
+            match flushed {
+                Ok(flushed) if conn.close_when_sent => match flushed {
+                    Flushed::All => self.drop_conn(key),
+                    Flushed::Full => self.closings.push_back((self.now.mono_ms + LINGER_MS, key)),
+                    Flushed::Portion => {}
+                },
                 Ok(_) => {
                     if conn.paused && !conn.is_behind(&self.config.limits) {
                         conn.paused = false;
