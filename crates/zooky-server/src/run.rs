@@ -1,8 +1,7 @@
 //! The one thread that owns core and log: step, append, sync, then answer.
 //!
 //! A turn of its loop: wait for sockets; read the connections that have something, a bounded amount each, those
-//! first that ask little, with a look at the sockets for more of them now and then, those last that had more to ask at their
-//! last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
+//! first that had nothing more to ask at their last turn and have not come just now, and step the core for each frame; sync what was appended (here or on the log's thread, see
 //! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
 //!
 //! Each output waits for the batch that holds the newest transaction it shows ([`crate::held`]). On one connection that
@@ -44,7 +43,10 @@ const FIRST_CONN: usize = 1 + DOORS;
 const EVENTS: usize = 1_024;
 /// The longest sleep: after the machine was suspended, sessions are looked at within this time.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
-/// For so long after it was served a connection counts as one of those others, in milliseconds.
+/// A turn and its sleep take less than this, in milliseconds, unless everything stood still.
+const STANDSTILL_MS: u64 = 1_000;
+/// For so long after it was served a connection that asks little counts as one that others are not to keep waiting, in
+/// milliseconds.
 const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
 const READ_BYTES: usize = 64 << 10;
@@ -82,16 +84,18 @@ pub(crate) struct Run {
     /// What the core just put out; empty between steps.
     outputs: Vec<Output>,
     held: Held<Leaving>,
-    /// Slots of connections with something new to read, which ask little: they come first.
-    light: VecDeque<usize>,
-    /// Slots of others with something new to read.
+    /// Slots of connections with something new to read.
     ready: VecDeque<usize>,
     /// Slots of connections that had more to ask than their share: they come after the others.
     backlog: VecDeque<usize>,
     /// Slots of connections with something to write.
     dirty: Vec<usize>,
+    /// Connections with nothing left to send, which are to be closed.
+    leaving: VecDeque<u64>,
     /// When a connection that asks little was served last, in `mono_ms`.
     light_ms: u64,
+    /// The process was stopped, or the machine, before this turn.
+    stood_still: bool,
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
     closings: VecDeque<(u64, u64)>,
@@ -130,11 +134,12 @@ impl Run {
             started_ms: now.mono_ms,
             outputs: Vec::new(),
             held: Held::default(),
-            light: VecDeque::new(),
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
             dirty: Vec::new(),
+            leaving: VecDeque::new(),
             light_ms: 0,
+            stood_still: false,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
             received: 0,
@@ -161,12 +166,15 @@ impl Run {
         let mut events = Events::with_capacity(EVENTS);
         while !self.asked.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
+            let before_ms = self.now.mono_ms;
             self.now = time::later_than(self.now);
+            self.stood_still = self.now.mono_ms - before_ms > STANDSTILL_MS;
             self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
+            self.read_light()?;
             self.accept();
-            self.read_ready(&mut events)?;
+            self.read_rest()?;
             self.tick();
             if !self.backlog.is_empty() {
                 self.syncer.note_waiting();
@@ -180,6 +188,7 @@ impl Run {
             self.look_behind(&mut events)?;
             self.release();
             self.flush();
+            self.close_some();
             self.shed_buffers();
             self.snapshot()?;
         }
@@ -250,11 +259,10 @@ impl Run {
             conn.read_closed |= event.is_read_closed() || event.is_error();
             if !conn.in_ready {
                 conn.in_ready = true;
-                let line = match conn.effort.is_great(self.now.mono_ms) {
-                    true => &mut self.backlog,
-                    false if conn.light => &mut self.light,
-                    false => &mut self.ready,
-                };
+                let now_ms = self.now.mono_ms;
+                let beside = !self.stood_still && now_ms - self.light_ms <= BESIDE_MS;
+                let behind = conn.effort.is_great(now_ms) || (beside && conn.is_new(now_ms));
+                let line = if behind { &mut self.backlog } else { &mut self.ready };
                 line.push_back(slot);
             }
         }
@@ -267,8 +275,9 @@ impl Run {
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
         if self.snapshotter.has_work(self.syncer.durable())
-            || (self.light.len() + self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
+            || !self.leaving.is_empty()
             || !self.dirty.is_empty()
+            || (self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
         {
             return Duration::ZERO;
         }
@@ -314,6 +323,15 @@ impl Run {
         {
             self.closings.pop_front();
             self.drop_conn(key);
+        }
+    }
+
+    /// Closes connections that have nothing left to send.
+    fn close_some(&mut self) {
+        for _ in 0..self.shares().leaves.min(self.leaving.len()) {
+            if let Some(key) = self.leaving.pop_front() {
+                self.drop_conn(key);
+            }
         }
     }
 

@@ -13,6 +13,9 @@ use zooky_wire::{FrameError, frame_end, take_frame};
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
 
+/// For so long after it was opened a connection is new.
+const NEW_MS: u64 = 20;
+
 /// What reading once brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fill {
@@ -78,9 +81,7 @@ pub(crate) struct Conn {
     pub(crate) readable: bool,
     /// The other side has finished, so a short read is not the last one.
     pub(crate) read_closed: bool,
-    /// It asked something at its last turn, and little.
-    pub(crate) light: bool,
-    /// It stands in a list of connections to be served.
+    /// It stands in the list of connections to be served.
     pub(crate) in_ready: bool,
     /// It stands in the list of connections to be flushed.
     pub(crate) in_dirty: bool,
@@ -121,7 +122,6 @@ impl Conn {
             output: BytesMut::new(),
             readable: true,
             read_closed: false,
-            light: false,
             in_ready: false,
             in_dirty: false,
             greeted: false,
@@ -134,6 +134,11 @@ impl Conn {
             asked_bytes: 0,
             measured: 0,
         }
+    }
+
+    /// Whether it has come just now.
+    pub(crate) fn is_new(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) < NEW_MS
     }
 
     /// Its other end, `host:port`.
@@ -252,13 +257,13 @@ impl Conn {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Writes what the socket takes, up to a portion.
-    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+    /// Writes what the socket takes, up to a portion. `ends`: if it is to be closed, then at once.
+    pub(crate) fn flush(&mut self, ends: bool) -> io::Result<Flushed> {
         if self.tls.is_some() {
             return self.flush_through_tls();
         }
         // The last answer leaves together with the end of the connection: one packet less.
-        let more = if self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
+        let more = if ends && self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
         while !self.output.is_empty() {
             let portion = &self.output[..self.output.len().min(FLUSH_BYTES)];
             match send(&self.socket, portion, more | SendFlags::NOSIGNAL) {

@@ -68,6 +68,11 @@ impl Doors {
         }
     }
 
+    /// Whether somebody may be waiting to come in now.
+    pub(super) fn are_knocked_at(&self) -> bool {
+        self.doors.iter().any(|door| door.accept_at == Some(0))
+    }
+
     /// When somebody may be waiting to come in, in `mono_ms`.
     pub(super) fn next_ms(&self) -> Option<u64> {
         self.doors.iter().filter_map(|door| door.accept_at).min()

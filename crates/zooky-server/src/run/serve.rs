@@ -1,9 +1,8 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use mio::Events;
 
 use super::shares::Shares;
 use super::{BESIDE_MS, LINGER_MS, Run};
@@ -13,9 +12,6 @@ use crate::net::{Conn, Fill, Flushed, Tls, Trade, four_letter, metrics};
 
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
-
-/// After so long those who ask little are looked for again, while others are served.
-const LOOK: Duration = Duration::from_micros(100);
 
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
@@ -61,58 +57,29 @@ impl Run {
             // It may begin with a session; nobody else is to wait for that one's sync.
             self.syncer.note_waiting();
         }
-        // Read in this turn: after a standstill its connect request may be all that keeps a session alive.
-        self.put_in_line(key);
+        // After a standstill its connect request may be all that keeps a session alive: then it is read in this turn. In a
+        // stream of newcomers those that are there already come first.
+        if self.is_beside() {
+            self.put_behind(key);
+        } else {
+            self.put_in_line(key);
+        }
     }
 
-    /// Serves every connection that has something new, and then those with a backlog for a little while. Those who ask little
-    /// come first, and their answers do not wait for the others, nor do those who come meanwhile.
-    pub(super) fn read_ready(&mut self, events: &mut Events) -> Result<(), ServerError> {
+    /// Serves the connections that have something new and ask little. Their answers do not wait for the others.
+    pub(super) fn read_light(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
-        let (mut left, mut looked) = (self.ready.len(), Instant::now());
-        loop {
-            self.serve_light()?;
+        let mut light = false;
+        for _ in 0..self.ready.len() {
             if self.holds_reads()? {
-                return Ok(());
-            }
-            if left == 0 {
                 break;
             }
-            left -= 1;
             let Some(slot) = self.ready.pop_front() else { break };
-            if self.serve_slot(slot) {
-                self.light_ms = self.now.mono_ms;
-            }
-            // Only then, so that this comes to an end.
-            if self.is_beside() && looked.elapsed() >= LOOK {
-                self.take_events(events, Duration::ZERO)?;
-                looked = Instant::now();
-            }
+            light |= self.serve_slot(slot);
         }
-        let (begin, limit) = (Instant::now(), self.shares().backlog);
-        while let Some(slot) = self.backlog.pop_front() {
-            if self.holds_reads()? {
-                self.backlog.push_front(slot);
-                return Ok(());
-            }
-            self.serve_slot(slot);
-            if begin.elapsed() >= limit {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Serves those who ask little; where others wait, what can be answered is answered at once.
-    fn serve_light(&mut self) -> Result<(), ServerError> {
-        let mut served = false;
-        while !self.light.is_empty() && !self.holds_reads()? {
-            let Some(slot) = self.light.pop_front() else { break };
-            served |= self.serve_slot(slot);
-        }
-        if served {
+        if light {
             self.light_ms = self.now.mono_ms;
-            if self.ready.len() + self.backlog.len() > 0 {
+            if self.doors.are_knocked_at() || !self.backlog.is_empty() {
                 self.release();
                 self.flush();
             }
@@ -120,14 +87,35 @@ impl Run {
         Ok(())
     }
 
-    /// Whether somebody has been served of late who asks little.
-    pub(super) fn is_beside(&self) -> bool {
-        self.now.mono_ms - self.light_ms <= BESIDE_MS
+    /// Serves those that have come just now, and for a little while those with a backlog.
+    pub(super) fn read_rest(&mut self) -> Result<(), ServerError> {
+        while !self.ready.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.ready.pop_front() {
+                self.serve_slot(slot);
+            }
+        }
+        let limit = self.shares().backlog;
+        let begin = Instant::now();
+        while !self.backlog.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.backlog.pop_front() {
+                self.serve_slot(slot);
+            }
+            if begin.elapsed() >= limit {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// How the time is shared out now.
     pub(super) fn shares(&self) -> Shares {
         Shares::of(self.is_beside())
+    }
+
+    /// Whether somebody has been served of late who asks little. Not right after a standstill: then everybody's requests
+    /// are read before sessions are counted out.
+    pub(super) fn is_beside(&self) -> bool {
+        !self.stood_still && self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -152,11 +140,9 @@ impl Run {
         if let Some(conn) = self.conns.get(key) {
             conn.effort.add(begin.elapsed(), self.now.mono_ms);
         }
-        let settled_ms = self.now.mono_ms.saturating_sub(BESIDE_MS);
-        let asked = self.received > before;
-        let Some(conn) = self.conns.get(key).filter(|_| asked) else { return false };
-        conn.light = !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
-        conn.light
+        let now_ms = self.now.mono_ms;
+        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && !conn.is_new(now_ms);
+        self.received > before && self.conns.get(key).is_some_and(is_light)
     }
 
     /// Reads once and serves the frames that are there, for its share of the time.
@@ -313,16 +299,17 @@ impl Run {
     /// to send goes on in the next turn.
     pub(super) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        let ends = !self.is_beside();
         for slot in dirty.drain(..) {
             let Some(conn) = self.conns.at(slot) else { continue };
-            let (key, flushed) = (conn.key, conn.flush());
+            let (key, flushed) = (conn.key, conn.flush(ends));
             conn.in_dirty = matches!(flushed, Ok(Flushed::Portion));
             if conn.in_dirty {
                 self.dirty.push(slot);
             }
             match flushed {
                 Ok(flushed) if conn.close_when_sent => match flushed {
-                    Flushed::All => self.drop_conn(key),
+                    Flushed::All => self.leaving.push_back(key),
                     Flushed::Full => self.closings.push_back((self.now.mono_ms + LINGER_MS, key)),
                     Flushed::Portion => {}
                 },
