@@ -260,7 +260,7 @@ impl Run {
             if !conn.in_ready {
                 conn.in_ready = true;
                 let now_ms = self.now.mono_ms;
-                let beside = !self.stood_still && now_ms - self.light_ms <= BESIDE_MS;
+                let beside = now_ms - self.light_ms <= BESIDE_MS;
                 let behind = conn.effort.is_great(now_ms) || (beside && conn.is_new(now_ms));
                 let line = if behind { &mut self.backlog } else { &mut self.ready };
                 line.push_back(slot);
