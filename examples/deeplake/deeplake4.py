@@ -14,9 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 
 import deeplake
+import servers
 
 import zooky
 from zooky.deeplake import write_lock
@@ -104,8 +104,7 @@ def tell(hosts, workers=4, rows=50):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--without-locks", action="store_true")
-    parser.add_argument("--hosts")
+    servers.add_arguments(parser)
     parser.add_argument("--rows", type=int, default=50, help="by each worker")
     parser.add_argument("--store", help=argparse.SUPPRESS)
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -115,12 +114,7 @@ def main():
         return work(args.store, args.work, args.rows, args.hosts)
     if args.count_slowly:
         return count_slowly(args.store)
-    with ExitStack() as stack:
-        hosts = args.hosts
-        if args.without_locks:
-            hosts = None
-        elif hosts is None:
-            hosts = stack.enter_context(zooky.Server()).hosts
+    with servers.chosen(args) as hosts:
         told = tell(hosts, rows=args.rows)
     print(json.dumps(told))
     return 0 if args.without_locks or told["counted"] == told["wanted"] else 1
