@@ -10,10 +10,6 @@ use crate::net::{Accepted, Listener, Trade};
 const FIRST_DOOR: usize = 1;
 /// So many doors there may be.
 pub(super) const DOORS: usize = 3;
-/// How many connections are accepted at one door in one turn.
-const ACCEPTS: usize = 32;
-/// The same while there are clients who ask little, and are not to wait for all of them.
-const ACCEPTS_BESIDE: usize = 2;
 /// How long to wait when there is no room for another connection.
 const ACCEPT_AGAIN_MS: u64 = 100;
 
@@ -53,6 +49,11 @@ impl Doors {
         Ok(Doors { doors, refused: 0 })
     }
 
+    /// The port of those who come in for this.
+    pub(super) fn port(&self, trade: Trade) -> Option<u16> {
+        self.doors.iter().find(|door| door.trade == trade)?.listener.port()
+    }
+
     /// Somebody knocks.
     pub(super) fn note(&mut self, token: usize) {
         if let Some(door) = token.checked_sub(FIRST_DOOR).and_then(|at| self.doors.get_mut(at)) {
@@ -65,6 +66,11 @@ impl Doors {
         for door in &mut self.doors {
             door.accept_at = door.accept_at.map(|_| 0);
         }
+    }
+
+    /// Whether somebody may be waiting to come in now.
+    pub(super) fn are_knocked_at(&self) -> bool {
+        self.doors.iter().any(|door| door.accept_at == Some(0))
     }
 
     /// When somebody may be waiting to come in, in `mono_ms`.
@@ -86,7 +92,7 @@ impl Run {
         if self.doors.doors[at].accept_at.is_none_or(|time| time > now_ms) {
             return;
         }
-        for _ in 0..if self.is_beside() { ACCEPTS_BESIDE } else { ACCEPTS } {
+        for _ in 0..self.shares().accepts {
             let door = &mut self.doors.doors[at];
             let trade = door.trade;
             match door.listener.accept() {

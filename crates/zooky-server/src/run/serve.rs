@@ -1,20 +1,17 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
+use super::shares::Shares;
+use super::{BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
-use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
+use crate::net::{Conn, Fill, Flushed, Tls, Trade, four_letter, metrics};
 
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
-/// For how long it is served then; one frame is in any case.
-const SHARE: Duration = Duration::from_micros(200);
-/// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
-const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
@@ -60,37 +57,49 @@ impl Run {
             // It may begin with a session; nobody else is to wait for that one's sync.
             self.syncer.note_waiting();
         }
-        // Read in this turn: after a standstill its connect request may be all that keeps a session alive.
-        self.put_in_line(key);
+        // After a standstill its connect request may be all that keeps a session alive: then it is read in this turn. In a
+        // stream of newcomers those that are there already come first.
+        if self.is_beside() {
+            self.put_behind(key);
+        } else {
+            self.put_in_line(key);
+        }
     }
 
-    /// Serves every connection that has something new, and then those with a backlog for a little while. The answers to the
-    /// first do not wait for the others.
-    pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
+    /// Serves the connections that have something new and ask little. Their answers do not wait for the others.
+    pub(super) fn read_light(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
         let mut light = false;
         for _ in 0..self.ready.len() {
             if self.holds_reads()? {
-                return Ok(());
+                break;
             }
             let Some(slot) = self.ready.pop_front() else { break };
             light |= self.serve_slot(slot);
         }
         if light {
             self.light_ms = self.now.mono_ms;
-            if !self.backlog.is_empty() {
+            if self.doors.are_knocked_at() || !self.backlog.is_empty() {
                 self.release();
                 self.flush();
             }
         }
-        let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
-        let begin = Instant::now();
-        while let Some(slot) = self.backlog.pop_front() {
-            if self.holds_reads()? {
-                self.backlog.push_front(slot);
-                return Ok(());
+        Ok(())
+    }
+
+    /// Serves those that have come just now, and for a little while those with a backlog.
+    pub(super) fn read_rest(&mut self) -> Result<(), ServerError> {
+        while !self.ready.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.ready.pop_front() {
+                self.serve_slot(slot);
             }
-            self.serve_slot(slot);
+        }
+        let limit = self.shares().backlog;
+        let begin = Instant::now();
+        while !self.backlog.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.backlog.pop_front() {
+                self.serve_slot(slot);
+            }
             if begin.elapsed() >= limit {
                 break;
             }
@@ -98,9 +107,15 @@ impl Run {
         Ok(())
     }
 
-    /// Whether somebody has been served of late who asks little.
+    /// How the time is shared out now.
+    pub(super) fn shares(&self) -> Shares {
+        Shares::of(self.is_beside())
+    }
+
+    /// Whether somebody has been served of late who asks little. Not right after a standstill: then everybody's requests
+    /// are read before sessions are counted out.
     pub(super) fn is_beside(&self) -> bool {
-        self.now.mono_ms - self.light_ms <= BESIDE_MS
+        !self.stood_still && self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -125,8 +140,8 @@ impl Run {
         if let Some(conn) = self.conns.get(key) {
             conn.effort.add(begin.elapsed(), self.now.mono_ms);
         }
-        let settled_ms = self.now.mono_ms.saturating_sub(BESIDE_MS);
-        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
+        let now_ms = self.now.mono_ms;
+        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && !conn.is_new(now_ms);
         self.received > before && self.conns.get(key).is_some_and(is_light)
     }
 
@@ -134,7 +149,7 @@ impl Run {
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
         let alone = self.ready.is_empty() && self.backlog.is_empty();
-        let share = if alone || !self.is_beside() { SHARE } else { SHARE_BESIDE };
+        let share = self.shares().each(alone);
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
@@ -254,7 +269,7 @@ impl Run {
     /// Closes a connection at once; what waits for it is lost.
     pub(super) fn drop_conn(&mut self, key: u64) {
         self.forget(key);
-        if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
+        if let Some(mut conn) = self.conns.remove(key) {
             conn.shut_down(&mut self.scratch, READS_AT_END);
             self.doors.look_again();
         }
@@ -280,21 +295,24 @@ impl Run {
         }
     }
 
-    /// Writes once to each socket that has output, and goes on reading where enough has drained.
+    /// Writes once to each socket that has output, and goes on reading where enough has drained. What has more than a portion
+    /// to send goes on in the next turn.
     pub(super) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        let ends = !self.is_beside();
         for slot in dirty.drain(..) {
             let Some(conn) = self.conns.at(slot) else { continue };
-            conn.in_dirty = false;
-            let key = conn.key;
-            match conn.flush() {
-                Ok(sent) if conn.close_when_sent => {
-                    if sent {
-                        self.drop_conn(key);
-                    } else {
-                        self.closings.push_back((self.now.mono_ms + LINGER_MS, key));
-                    }
-                }
+            let (key, flushed) = (conn.key, conn.flush(ends));
+            conn.in_dirty = matches!(flushed, Ok(Flushed::Portion));
+            if conn.in_dirty {
+                self.dirty.push(slot);
+            }
+            match flushed {
+                Ok(flushed) if conn.close_when_sent => match flushed {
+                    Flushed::All => self.leaving.push_back(key),
+                    Flushed::Full => self.closings.push_back((self.now.mono_ms + LINGER_MS, key)),
+                    Flushed::Portion => {}
+                },
                 Ok(_) => {
                     if conn.paused && !conn.is_behind(&self.config.limits) {
                         conn.paused = false;
