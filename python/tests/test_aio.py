@@ -138,7 +138,7 @@ def test_a_program_that_keeps_the_gil_keeps_its_session(brief, path):
     """What comes meanwhile must not have the runtime's threads wait for the GIL: nobody would keep the session alive."""
 
     async def main():
-        with zooky.Client(hosts=brief.hosts, timeout=2) as client:
+        with zooky.Client(hosts=brief.hosts, timeout=3) as client:
             size, took, session = 10_000_000, 0.0, client.client_id
             while took < 2 * client.session_timeout:
                 locks = [client.async_lock(f"{path}-{number}") for number in range(8)]
