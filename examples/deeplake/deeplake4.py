@@ -4,8 +4,10 @@
     python deeplake4.py --hosts zk1:2181    # on a ZooKeeper of yours
     python deeplake4.py --without-locks     # two processes count at once: made to happen, and a count is lost
 
-Needs deeplake 4: pip install zooky 'deeplake==4.7.4'. Its appends need no lock: what others have appended is merged. But
-who changes what was read before loses what others have changed since. It exits with 1 if, with locks, a count is lost.
+Needs deeplake 4: pip install zooky 'deeplake==4.7.4'. Its appends go beside each other: what others have appended is
+merged. But who changes what was read before loses what others have changed since, and now and then a change is lost
+because somebody appended at the same time. So appends hold the read lock together, and a change holds the write lock
+alone. It exits with 1 if, with locks, a count is lost.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import deeplake
 import servers
 
 import zooky
-from zooky.deeplake import write_lock
+from zooky.deeplake import read_lock, write_lock
 
 
 def create(path):
@@ -51,12 +53,13 @@ def contents(path):
 
 
 def work(path, who, rows, hosts):
-    """A process that appends without a lock, and counts under one."""
+    """A process that appends beside others, and counts alone."""
     with zooky.Client(hosts=hosts) as client:
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(rows):
-            append(path, f"{who}-{number}")
+            with read_lock(path, client=client):
+                append(path, f"{who}-{number}")
             with write_lock(path, client=client):
                 count(path)
 
