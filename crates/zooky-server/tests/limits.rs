@@ -202,18 +202,27 @@ fn bytes_that_nobody_reads() {
     let mut b = Bench::with(|limits| {
         (limits.unread_soft_bytes, limits.unread_hard_bytes) = (100_000, 1_000_000);
     });
-    let mut deaf = b.connect();
+    // Longer than all of this: a connection that ends with its session proves nothing.
+    let mut deaf = Raw::connect_for(b.server.addr(), 40_000);
     // Events come unasked, so holding back its requests is not enough.
     let path = format!("/{}", "x".repeat(4_000));
     deaf.call(Request::AddWatch { path: path.clone(), mode: 0 }).unwrap();
     b.good.create(&path, CreateMode::PERSISTENT, b"").unwrap();
-    let set = || Request::SetData { path: path.clone(), data: None, version: -1 };
-    zooky_testkit::eventually(Duration::from_secs(60), "the connection to be closed", || {
-        b.good.call(set()).unwrap();
-        let mntr = support::word(b.server.addr(), "mntr");
-        // The good one and the one that asks.
-        mntr.contains("zk_num_alive_connections\t2\n").then_some(())
-    });
+    let sets = vec![Request::SetData { path, data: None, version: -1 }; 100];
+    zooky_testkit::eventually(
+        Duration::from_secs(60),
+        "the connection to be closed, not the session",
+        || {
+            b.good.send(&sets).unwrap();
+            for _ in &sets {
+                assert_eq!(b.good.reply().unwrap().0.err, ErrorCode::OK);
+            }
+            let mntr = support::word(b.server.addr(), "mntr");
+            // The good one and the one that asks.
+            let closed = mntr.contains("zk_num_alive_connections\t2\n");
+            (closed && mntr.contains("zk_global_sessions\t2\n")).then_some(())
+        },
+    );
     b.goes_on();
 }
 
