@@ -1,12 +1,12 @@
 //! The seam to the library: connecting (with the embedded default), and its errors as exit codes and lines.
 
-use crate::config::{Config, Identity, Servers};
+use crate::config::{Config, Identity, Servers, Tls};
 use crate::embedded;
 use crate::exit::{self, Failure, say};
 use crate::table::{self, Cell, Colour};
 use std::time::Duration;
 use zooky::inspect::Contender;
-use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList};
+use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList, TlsConfig};
 use zooky::{Client, Dialect, Error, Mode, Owner, SessionConfig};
 
 /// How long servers are looked for, at most: one that is just starting is worth a moment.
@@ -32,6 +32,11 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     let mut session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
     for Identity { scheme, credentials } in &config.identities {
         session = session.auth(scheme.clone(), credentials.as_bytes());
+    }
+    if let (Servers::Named(_), Some(Tls { ca, identity })) = (&config.servers, &config.tls) {
+        let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let tls = TlsConfig::new(ca, identity).map_err(|error| Failure::new(exit::CONFIG, error))?;
+        session = session.tls(tls);
     }
     let opening = Client::connect_with(session.failures(failures.clone()));
     let client = telling(opening, &failures, patience).await.map_err(|error| failure(&error))?;

@@ -35,10 +35,11 @@ pub(crate) struct Command<'a> {
     pub(crate) revocable: bool,
 }
 
-/// What others are shown: this process, and the command by its name only, as its arguments may be secret.
-pub(crate) fn owner(command: &OsString) -> Owner {
+/// What others are shown: this process, the command by its name only, as its arguments may be secret, and whether it is of
+/// any use to ask for the lock.
+pub(crate) fn owner(command: &OsString, revocable: bool) -> Owner {
     let name = Path::new(command).file_name().unwrap_or(command);
-    Owner::this_process().with_program(name.to_string_lossy())
+    Owner::this_process().with_program(name.to_string_lossy()).deaf(!revocable)
 }
 
 /// The exit code of a shell's command that this signal has killed.

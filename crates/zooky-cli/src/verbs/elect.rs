@@ -69,7 +69,7 @@ async fn elect(config: &Config, args: &Args) -> Result<u8, Failure> {
         signal = signals.end() => return Ok(killed_by(signal)),
     };
     let ended = match args.command.is_empty() {
-        false => stand(&client, args, &path, &mut signals).await,
+        false => stand(&client, config, args, &path, &mut signals).await,
         true if args.observe => observe(&client, args, &path, &mut signals).await,
         true => tell(&client, args, &path).await,
     };
@@ -77,9 +77,16 @@ async fn elect(config: &Config, args: &Args) -> Result<u8, Failure> {
     ended
 }
 
-async fn stand(client: &Client, args: &Args, path: &str, signals: &mut Signals) -> Result<u8, Failure> {
+async fn stand(
+    client: &Client,
+    config: &Config,
+    args: &Args,
+    path: &str,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
     let (tell, waits) = watch::channel(waiting::Waits::new(path));
-    let mut election = Election::new(client, path)?.with_owner(owner(&args.command[0]));
+    let mut election = Election::new(client, path)?.with_owner(owner(&args.command[0], args.revocable));
+    election = election.with_acl(config.acl.clone());
     if let Some(id) = &args.id {
         election = election.identifier(id);
     }

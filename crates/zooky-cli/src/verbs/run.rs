@@ -104,7 +104,7 @@ async fn attempt(
         },
         signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
     };
-    let ended = under_lock(&client, args, paths, signals).await;
+    let ended = under_lock(&client, config, args, paths, signals).await;
     locks::close(client).await;
     match ended {
         Err(failure) if failure.code() == exit::UNAVAILABLE => Ok(Attempt::Again(Err(failure))),
@@ -114,12 +114,13 @@ async fn attempt(
 
 async fn under_lock(
     client: &zooky::Client,
+    config: &Config,
     args: &Args,
     paths: &[String],
     signals: &mut Signals,
 ) -> Result<Attempt, Failure> {
     let holding = tokio::select! {
-        holding = args.want.take(client, paths, owner(&args.command[0])) => holding?,
+        holding = args.want.take(client, &config.acl, paths, owner(&args.command[0], args.want.revocable)) => holding?,
         // Dropping the wait takes our contender out of the queue.
         signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
     };

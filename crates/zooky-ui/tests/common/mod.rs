@@ -78,6 +78,11 @@ pub(crate) const PHONE: Look = Look { width: 390, height: 844, dark: false, touc
 impl Window {
     /// Opens the page in a new browser and waits until it is live.
     pub(crate) fn open(served: &Served, look: Look) -> Window {
+        Window::open_url(&served.url(), look)
+    }
+
+    /// The same of a page that is served elsewhere.
+    pub(crate) fn open_url(url: &str, look: Look) -> Window {
         let options = json!({
             "chromium": chromium(), "width": look.width, "height": look.height, "touch": look.touch,
             "scheme": if look.dark { "dark" } else { "light" },
@@ -85,7 +90,7 @@ impl Window {
         let mut talk = Script::new(include_str!("browser.py")).arg(options.to_string()).spawn();
         talk.expect_line("ready", LONG);
         let mut window = Window { talk };
-        window.act("open", json!(served.url()));
+        window.act("open", json!(url));
         window.until("document.getElementById('link').textContent === 'live'");
         window
     }
