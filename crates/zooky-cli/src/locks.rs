@@ -13,6 +13,8 @@ use zooky::{Client, Dialect, Error, Mode, Owner, SessionConfig};
 const CONNECTING: Duration = Duration::from_secs(10);
 /// When we say what we are waiting for: until then it may just be a server that starts.
 const TELLING: Duration = Duration::from_secs(1);
+/// How many turns the session's task gets to send its last request: one is enough.
+const TURNS: usize = 4;
 /// How long a session is closed for at the end, before we leave that to its timeout.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -94,6 +96,20 @@ async fn telling<T>(opening: impl Future<Output = T>, failures: &ConnectFailures
 /// Closes the session: its locks and its place in queues are given up at once. Bounded in time.
 pub(crate) async fn close(client: Client) {
     let _ = tokio::time::timeout(CLOSING, client.close()).await;
+}
+
+/// Closes a session that has nothing left, and does not wait for the answer: the request is on its way, which the end of this
+/// process does not change.
+pub(crate) async fn leave(client: Client) {
+    let mut closing = std::pin::pin!(client.close());
+    // The session's own task has its turn, and sends.
+    for _ in 0..TURNS {
+        tokio::select! {
+            biased;
+            _ = &mut closing => return,
+            () = tokio::task::yield_now() => {}
+        }
+    }
 }
 
 /// The library's error as ours.

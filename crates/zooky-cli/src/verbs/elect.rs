@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::exit::{self, Failure, say};
 use crate::run::command::{Command, Ended, killed_by, owner};
+use crate::run::helpers::Starting;
 use crate::run::holding::Holding;
 use crate::run::signals::Signals;
 use crate::run::waiting;
@@ -84,6 +85,7 @@ async fn stand(
     path: &str,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
+    let starting = Starting::begin(&args.command);
     let (tell, waits) = watch::channel(waiting::Waits::new(path));
     let mut election = Election::new(client, path)?.with_owner(owner(&args.command[0], args.revocable));
     election = election.with_acl(config.acl.clone());
@@ -108,8 +110,8 @@ async fn stand(
     };
     let Some(led) = led else { return Ok(args.patience.conflict_exit_code) };
     let paths = [path.to_string()];
-    let command = Command { words: &args.command, paths: &paths, revocable: args.revocable };
-    Ok(match command.under(Holding::One(led.into_guard()), signals).await? {
+    let command = Command { paths: &paths, revocable: args.revocable };
+    Ok(match command.under(Holding::One(led.into_guard()), starting, signals).await? {
         Ended::Code(code) => code,
         Ended::Lost => exit::LOST,
     })
