@@ -17,8 +17,9 @@ const MINE: &str = "x509:CN=zooky test client:cdrwa";
 
 /// With the client's certificate, and nodes that only it may touch.
 fn secured(server: &str, args: &[&str]) -> Command {
-    let mut command = zooky(&["--servers", server, "--session-timeout", "30"]);
-    command.args(args).env("ZOOKY_CA", pem("ca.pem")).env("ZOOKY_ACL", MINE);
+    let mut command = zooky(&["--servers", server]);
+    command.args(args).env("ZOOKY_SESSION_TIMEOUT", "30");
+    command.env("ZOOKY_CA", pem("ca.pem")).env("ZOOKY_ACL", MINE);
     command.env("ZOOKY_CERT", pem("client.pem")).env("ZOOKY_KEY", pem("client.key"));
     command
 }
@@ -44,7 +45,7 @@ fn by_tls_with_a_certificate_and_an_acl() {
     let (code, _, errors) = run(&mut zooky(&["--servers", &plain, "run", "-n", "job", "--", "true"]));
     assert_eq!((code, errors.lines().count()), (77, 1), "{errors}");
     for args in [
-        &["hold", "--until-eof", "a", "b"][..],
+        &["run", "a", "b", "--", "true"][..],
         &["run", "--semaphore", "2", "s", "--", "true"],
         &["elect", "e", "--", "true"],
         &["node", "set", "/n", "1"],
