@@ -1,5 +1,5 @@
 //! A good client beside twenty-four hostile ones: its p99 in quiet and under attack, alternately, and the server's
-//! memory meanwhile.
+//! memory meanwhile. A third slice tells what the machine itself has to do with it: the same attack on another server.
 
 use crate::failure::Failure;
 use crate::peers::wire::{Connection, create, refused};
@@ -48,6 +48,8 @@ struct Seen {
 struct Round {
     quiet: Seen,
     attacked: Seen,
+    /// While another server on this machine is attacked.
+    beside: Seen,
     /// What part of a core the attackers had.
     share: f64,
     /// What the server held resident at the end of each slice, in MiB.
@@ -57,29 +59,29 @@ struct Round {
 
 /// Measures our server and returns the part of the report.
 pub(crate) fn measure(plan: &Plan, data: &Path, when: &str) -> Result<String, Failure> {
-    let server = Server::start(ServerKind::Ours, data)?;
-    let Server::Ours(process) = &server else { return Err(Failure::Refused("not our server".into())) };
-    let (addr, pid) = (process.addr(), process.pid());
+    let server = Server::start(ServerKind::Ours, &data.join("attacked"))?;
+    let another = Server::start(ServerKind::Ours, &data.join("another"))?;
+    let (addr, another_addr) = (address(&server)?, address(&another)?);
     let mut rounds = Vec::new();
-    work(&server.hosts(), Duration::from_secs(1))?;
+    work(addr, Duration::from_secs(1))?;
     for number in 0..plan.rounds {
         eprintln!("hostile: round {} of {}", number + 1, plan.rounds);
-        let mut round = Round { quiet: work(&server.hosts(), plan.slice)?, ..Round::default() };
-        round.quiet_mib = resident_mib(pid)?;
-        let crowd = Crowd::start(addr, LEAD + plan.slice, plan.only.as_deref())?;
-        std::thread::sleep(LEAD);
-        round.attacked = work(&server.hosts(), plan.slice)?;
-        round.attacked_mib = resident_mib(pid)?;
+        let mut round = Round { quiet: work(addr, plan.slice)?, ..Round::default() };
+        round.quiet_mib = resident_mib(server.pid())?;
+        let crowd = Crowd::begin(addr, plan)?;
+        round.attacked = work(addr, plan.slice)?;
+        round.attacked_mib = resident_mib(server.pid())?;
         round.share = crowd.end()?;
+        let crowd = Crowd::begin(another_addr, plan)?;
+        round.beside = work(addr, plan.slice)?;
+        crowd.end()?;
         rounds.push(round);
-        // What the attack has left behind ends before the next quiet slice.
-        eventually(Duration::from_secs(60), "the attackers' sessions to end", || {
-            let mntr = four_letter(addr, "mntr").ok()?;
-            mntr.contains("zk_global_sessions\t0\n").then_some(())
-        });
-        std::thread::sleep(LEAD);
     }
     Ok(report(&rounds, when))
+}
+
+fn address(server: &Server) -> Result<SocketAddr, Failure> {
+    server.hosts().parse().map_err(|_| Failure::Refused("an address that is none".into()))
 }
 
 /// Attacks `addr`, and says what it took.
@@ -89,25 +91,34 @@ pub(crate) fn serve_crowd(addr: SocketAddr, time: Duration, only: Option<&str>) 
     format!("{share:.4} of a core; thrown out or gave up: {}\n", ended.join(", "))
 }
 
-/// The attackers' process.
-struct Crowd(Child);
+/// The attackers' process, and whom it attacks.
+struct Crowd(Child, SocketAddr);
 
 impl Crowd {
-    fn start(addr: SocketAddr, time: Duration, only: Option<&str>) -> Result<Crowd, Failure> {
+    /// Begins, for as long as the good client works, and lets them get going.
+    fn begin(addr: SocketAddr, plan: &Plan) -> Result<Crowd, Failure> {
+        let time = LEAD + plan.slice;
         let program = std::env::current_exe().map_err(Failure::io("looking for this program"))?;
         let mut command = Command::new(program);
-        command.arg("crowd").arg(addr.to_string()).arg(time.as_millis().to_string()).args(only);
+        command.arg("crowd").arg(addr.to_string()).arg(time.as_millis().to_string()).args(&plan.only);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        Ok(Crowd(child.map_err(Failure::io("starting the attackers"))?))
+        let crowd = Crowd(child.map_err(Failure::io("starting the attackers"))?, addr);
+        std::thread::sleep(LEAD);
+        Ok(crowd)
     }
 
-    /// Waits until it has done its time; the part of a core it took.
+    /// Waits until it has done its time, and what it leaves behind has ended; the part of a core it took.
     fn end(mut self) -> Result<f64, Failure> {
         let mut said = String::new();
         if let Some(mut stdout) = self.0.stdout.take() {
             std::io::Read::read_to_string(&mut stdout, &mut said)?;
         }
         eprint!("  {said}");
+        eventually(Duration::from_secs(60), "the attackers' sessions to end", || {
+            let mntr = four_letter(self.1, "mntr").ok()?;
+            mntr.contains("zk_global_sessions\t0\n").then_some(())
+        });
+        std::thread::sleep(LEAD);
         let share = said.split(' ').next().and_then(|share| share.parse().ok());
         share.ok_or_else(|| Failure::Unreadable(format!("the attackers said {said:?}")))
     }
@@ -122,8 +133,8 @@ impl Drop for Crowd {
 }
 
 /// The good client: makes, sees and deletes an ephemeral, one request at a time, at its pace.
-fn work(hosts: &str, time: Duration) -> Result<Seen, Failure> {
-    let mut connection = Connection::open(hosts)?;
+fn work(server: SocketAddr, time: Duration) -> Result<Seen, Failure> {
+    let mut connection = Connection::open(&server.to_string())?;
     let path = "/good";
     let exists = Request::Exists { path: path.into(), watch: false };
     let delete = Request::Delete { path: path.into(), version: -1 };
@@ -185,18 +196,28 @@ fn report(rounds: &[Round], when: &str) -> String {
             digits(spread(&|r| at(of(&r.attacked), 50.0))),
             digits(spread(&|r| at(of(&r.quiet), 99.0))),
             digits(spread(&|r| at(of(&r.attacked), 99.0))),
+            digits(spread(&|r| at(of(&r.beside), 99.0))),
             format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max),
             format!("{AT_MOST:.1}, {met}"),
         ]);
     }
-    let heads =
-        ["good client's", "p50 quiet", "p50 attacked", "p99 quiet", "p99 attacked", "p99 ratio", "at most"];
+    let heads = [
+        "good client's",
+        "p50 quiet",
+        "p50 attacked",
+        "p99 quiet",
+        "p99 attacked",
+        "p99, another attacked",
+        "p99 attacked / quiet",
+        "at most",
+    ];
     let mut text = format!("# A good client beside hostile ones\n\n{when}.\n\n");
     text += &format!(
         "A good client makes, reads and deletes an ephemeral, one request at a time and one every {} ms, in quiet and beside\n\
          {HOSTILE_CLIENTS} hostile clients, alternately, in {} rounds. Those are four each of: slow ones, oversized and\n\
          malformed packets, watch bombs, readers that do not read, floods of connections; together held to\n\
-         {HOSTILE_SHARE} of one core (they took {:.2}). Microseconds.\n",
+         {HOSTILE_SHARE} of one core (they took {:.2}). What they do to a client of another server is this machine's part in it:\n\
+         its processors and its disk are shared by both. Microseconds.\n",
         PACE.as_millis(),
         rounds.len(),
         spread(&|r| r.share).median,

@@ -1,7 +1,7 @@
 //! The one thread that owns core and log: step, append, sync, then answer.
 //!
 //! A turn of its loop: wait for sockets; read the connections that have something, a bounded amount each, those
-//! first that had nothing more to ask at their last turn, and step the core for each frame; sync what was appended (here or on the log's thread, see
+//! first that had nothing more to ask at their last turn and have not come just now, and step the core for each frame; sync what was appended (here or on the log's thread, see
 //! [`crate::log`]); let go of every output whose batch is durable; write to each socket once.
 //!
 //! Each output waits for the batch that holds the newest transaction it shows ([`crate::held`]). On one connection that
@@ -49,6 +49,8 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 const BACKLOG: Duration = Duration::from_micros(500);
 /// The same while there are others, who are to wait for no more than that.
 const BACKLOG_BESIDE: Duration = Duration::from_micros(50);
+/// So many connections are closed in one turn while there are such others: the kernel takes its time for each.
+const LEAVES_BESIDE: usize = 2;
 /// For so long after it was served a connection counts as one of those others, in milliseconds.
 const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
@@ -94,6 +96,8 @@ pub(crate) struct Run {
     backlog: VecDeque<usize>,
     /// Slots of connections with something to write.
     dirty: Vec<usize>,
+    /// Connections with nothing left to send, which are to be closed.
+    leaving: VecDeque<u64>,
     /// When a connection that asks little was served last, in `mono_ms`.
     light_ms: u64,
     /// Times in `mono_ms` at which connections are looked at, ascending.
@@ -139,6 +143,7 @@ impl Run {
             ready: VecDeque::new(),
             backlog: VecDeque::new(),
             dirty: Vec::new(),
+            leaving: VecDeque::new(),
             light_ms: 0,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
@@ -170,8 +175,9 @@ impl Run {
             self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
+            self.read_light()?;
             self.accept();
-            self.read_ready()?;
+            self.read_rest()?;
             self.tick();
             if !self.backlog.is_empty() {
                 self.syncer.note_waiting();
@@ -185,6 +191,7 @@ impl Run {
             self.look_behind(&mut events)?;
             self.release();
             self.flush();
+            self.close_some();
             self.shed_buffers();
             self.snapshot()?;
         }
@@ -255,8 +262,10 @@ impl Run {
             conn.read_closed |= event.is_read_closed() || event.is_error();
             if !conn.in_ready {
                 conn.in_ready = true;
-                let line =
-                    if conn.effort.is_great(self.now.mono_ms) { &mut self.backlog } else { &mut self.ready };
+                let now_ms = self.now.mono_ms;
+                let beside = now_ms - self.light_ms <= BESIDE_MS;
+                let behind = conn.effort.is_great(now_ms) || (beside && conn.is_new(now_ms));
+                let line = if behind { &mut self.backlog } else { &mut self.ready };
                 line.push_back(slot);
             }
         }
@@ -269,6 +278,7 @@ impl Run {
     /// How long nothing needs to be done.
     fn sleep(&self) -> Duration {
         if self.snapshotter.has_work(self.syncer.durable())
+            || !self.leaving.is_empty()
             || (self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
         {
             return Duration::ZERO;
@@ -311,6 +321,16 @@ impl Run {
         {
             self.closings.pop_front();
             self.drop_conn(key);
+        }
+    }
+
+    /// Closes connections that have nothing left to send.
+    fn close_some(&mut self) {
+        let most = if self.is_beside() { LEAVES_BESIDE } else { usize::MAX };
+        for _ in 0..most.min(self.leaving.len()) {
+            if let Some(key) = self.leaving.pop_front() {
+                self.drop_conn(key);
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 //! | the thing that a lock protects | [`FencedRegister`] |
 //! | two dozen clients that mean harm | [`attack`] |
 //! | waiting for something | [`eventually`] |
+//! | a time limit on a busy machine | [`MachineClock`] |
 //! | chance, and stories made of it | [`Rng`], [`run_seeds`] |
 //!
 //! This crate imports nothing of ours, so that it can judge all of it. It is for tests only: where a test
@@ -27,6 +28,7 @@ mod eventually;
 mod four_letter;
 mod hostile;
 mod java;
+mod machine;
 mod managed;
 mod port;
 mod process;
@@ -42,6 +44,7 @@ pub use eventually::eventually;
 pub use four_letter::four_letter;
 pub use hostile::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack};
 pub use java::JavaProgram;
+pub use machine::MachineClock;
 pub use port::free_port;
 pub use process::ServerProcess;
 pub use python::{Script, python_venv};

@@ -1,13 +1,17 @@
 //! A conversation, line by line, with a program in another language: how tests steer kazoo and Curator.
 
+use crate::machine::MachineClock;
 use crate::managed::{Managed, tail};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How often it is looked whether the time is over.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A running program that reads lines and answers with lines. Dropping it kills it.
 #[derive(Debug)]
@@ -78,8 +82,8 @@ impl Talk {
         }
     }
 
-    /// Whether a line that starts with `prefix` comes within `timeout`. For showing that something does
-    /// *not* happen; such a test is as slow as its timeout.
+    /// Whether a line that starts with `prefix` comes within `timeout`; not if the program ends first. For showing that
+    /// something does *not* happen; such a test is as slow as its timeout.
     pub fn hears_line(&mut self, prefix: &str, timeout: Duration) -> bool {
         self.next_line(prefix, timeout).is_ok()
     }
@@ -123,9 +127,10 @@ impl Talk {
     }
 
     fn next_line(&mut self, prefix: &str, timeout: Duration) -> Result<String, String> {
-        let end = Instant::now() + timeout;
+        let mut clock = MachineClock::start();
         loop {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            let left = clock.left_of(timeout);
+            match self.lines.recv_timeout(left.min(LOOK)) {
                 Ok(line) => {
                     let rest = line.strip_prefix(prefix).map(|rest| rest.trim().to_string());
                     self.heard.push(line);
@@ -133,7 +138,10 @@ impl Talk {
                         return Ok(rest);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => return Err(format!("not within {timeout:?}")),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    return Err(format!("not within {clock}"));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err("the program's output ended".to_string()),
             }
         }

@@ -16,7 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use zooky::inspect::{Contender, LockQueue};
+use zooky::inspect::{Contender, Listed, LockQueue, list_level};
 use zooky::session::{BootInstant, Error as SessionError, EventType, Session, Stat, TreeSink, WatchEvent};
 use zooky::{Client, Error};
 
@@ -346,7 +346,17 @@ impl<'a> Round<'a> {
         for root in &self.shared.roots {
             let mut level = vec![root.clone()];
             for _ in 0..DEPTH {
-                level = list_level(&self.session, root, &level, &mut found, &mut directories).await?;
+                let mut next = Vec::new();
+                for (path, listed) in level.iter().zip(list_level(&self.session, &level).await?) {
+                    // Deleted meanwhile, or not for us to see.
+                    let Listed::Children { contending, below } = listed else { continue };
+                    if path != root && (below.is_empty() || !contending.is_empty()) {
+                        directories.insert(path.clone());
+                    }
+                    found.extend(contending.into_iter().map(|name| (path.clone(), name)));
+                    next.extend(below);
+                }
+                level = next;
                 if level.is_empty() {
                     break;
                 }
@@ -420,42 +430,6 @@ fn note_expired(expired: &mut mpsc::Receiver<Vec<String>>, model: &mut Model) {
     while let Ok(nodes) = expired.try_recv() {
         model.expired(&nodes);
     }
-}
-
-/// Lists these directories; those below them.
-async fn list_level(
-    session: &Session,
-    root: &str,
-    level: &[String],
-    found: &mut Vec<(String, String)>,
-    directories: &mut HashSet<String>,
-) -> Result<Vec<String>, Error> {
-    let mut below = Vec::new();
-    for some in level.chunks(AT_ONCE) {
-        let listings: Vec<_> = some.iter().map(|path| session.children(path)).collect();
-        for (path, listing) in some.iter().zip(listings) {
-            let names = match listing.await {
-                Ok(children) => children.names,
-                // Deleted meanwhile, or not for us to see.
-                Err(SessionError::NoNode { .. } | SessionError::NoAuth { .. }) => continue,
-                Err(fault) => return Err(fault.into()),
-            };
-            let base = path.trim_end_matches('/');
-            let (contending, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| contends(name));
-            let others: Vec<_> = others
-                .iter()
-                .filter(|name| !name.starts_with("zooky."))
-                .map(|name| format!("{base}/{name}"))
-                .filter(|path| path != "/zookeeper")
-                .collect();
-            if path != root && (others.is_empty() || !contending.is_empty()) {
-                directories.insert(path.clone());
-            }
-            found.extend(contending.into_iter().map(|name| (path.clone(), name)));
-            below.extend(others);
-        }
-    }
-    Ok(below)
 }
 
 /// Whether a child of this name stands in the queue of its directory.

@@ -1,6 +1,7 @@
 //! Looking at locks from outside: who holds them, who waits. Nothing here changes anything.
 
 mod lock_queue;
+mod tree;
 mod waits;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::core::queue::Queue;
 use crate::{Client, Dialect, Error, Mode, Owner};
 
 pub use lock_queue::{LockQueue, Seat};
+pub use tree::{Listed, list_level};
 pub use waits::{Cycle, Wait, WaitGraph, wait_graph};
 
 /// How many requests are under way at once: guards on the same session need room for theirs.
@@ -81,6 +83,18 @@ impl Contender {
     pub fn identifier(&self) -> String {
         let id = self.owner.as_ref().and_then(|owner| owner.id.clone());
         id.unwrap_or_else(|| String::from_utf8_lossy(&self.data).into_owned())
+    }
+
+    /// The same text for all contenders of one owner: one with an id, of one run of one process. Who has no id is an owner
+    /// of its own, for each of its contenders.
+    pub fn owner_key(&self) -> String {
+        match &self.owner {
+            Some(Owner { id: Some(id), host, pid, run, .. }) => {
+                // The id, which may hold anything, comes last.
+                format!("{host}\n{pid}\n{}\n{id}", run.as_deref().unwrap_or_default())
+            }
+            _ => self.path.clone(),
+        }
     }
 
     /// The path of the lock that it wants.

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::proxy::Proxy;
-use common::{LONG, Observer, client, client_with_timeout, eventually, path};
+use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path};
 use zooky::session::CreateMode;
 use zooky::{Acl, AsyncLock, Error, GuardState, Lock};
 
@@ -113,9 +113,7 @@ fn ours_callbacks_may_block() {
     let server = common::servers::Ours::start(common::servers::TICK);
     let hosts = common::servers::Single::hosts(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(LONG, callbacks_may_block(hosts)).await.unwrap();
-    });
+    runtime.block_on(in_time(LONG, "the callbacks", callbacks_may_block(hosts)));
 }
 
 async fn callbacks_may_block(hosts: String) {

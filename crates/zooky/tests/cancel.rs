@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use common::servers::{Ours, Single, TICK};
-use common::{LONG, Observer, client, path, polled, telling};
+use common::{LONG, Observer, client, in_time, path, polled, telling};
 use tokio::sync::mpsc;
 use zooky::inspect::Contender;
 use zooky::session::Session;
@@ -227,7 +227,7 @@ fn ours_a_timed_out_waiter_is_gone_for_its_own_client() {
         assert_eq!(listed.await.unwrap().names, expected);
         holder.release().await.unwrap();
     };
-    runtime.block_on(async { tokio::time::timeout(LONG, scenario).await.unwrap() });
+    runtime.block_on(in_time(LONG, "the scenario to end", scenario));
 }
 
 backends!(a_dropped_try_leaves_nothing: ours_a_dropped_try_leaves_nothing, apache_a_dropped_try_leaves_nothing);

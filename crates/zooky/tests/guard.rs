@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::servers::{Ours, Single, TICK, apache};
-use common::{LONG, Observer, client, client_with_timeout, eventually, path, telling};
+use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, telling};
 use zooky::session::State;
 use zooky::{BootInstant, Client, Error, Guard, GuardState, Lock};
 
@@ -214,7 +214,7 @@ async fn a_server_that_stays_away_costs_the_lock_in_time(server: &mut dyn Single
     let two_lost = || async { (two.current().state() == State::Lost).then_some(()) };
     eventually("the waiter's session to be lost", two_lost).await;
     server.up();
-    let next = tokio::time::timeout(LONG, waiting).await.expect("the waiter is served").unwrap();
+    let next = in_time(LONG, "the waiter's turn", waiting).await.unwrap();
     assert_eq!(next.state(), GuardState::Held);
     assert_ne!(two.current().id(), old_session);
     next.release().await.unwrap();

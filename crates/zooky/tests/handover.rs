@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::proxy::Proxy;
-use common::{LONG, Observer, Resource, client, client_with_timeout, eventually, path, polled};
+use common::{LONG, Observer, Resource, client, client_with_timeout, eventually, in_time, path, polled};
 use tokio::task::JoinSet;
 use zooky::session::State;
 use zooky::{Client, Error, Guard, GuardState, Handover, Lock, Owner, RwLock};
@@ -132,7 +132,7 @@ async fn another_process_gets_its_turn_after_the_bound(hosts: String) {
         });
         let stranger = Lock::new(&two, &path).unwrap();
         for _ in 0..5 {
-            let guard = tokio::time::timeout(LONG / 4, stranger.acquire()).await.expect("it is served");
+            let guard = in_time(LONG / 4, "the other process's turn", stranger.acquire()).await;
             guard.unwrap().release().await.unwrap();
         }
         over.store(true, Ordering::SeqCst);
@@ -152,7 +152,7 @@ async fn a_lost_lock_is_not_handed_on(hosts: String) {
     let holder = lock.acquire().await.unwrap();
     let next = waiting(&lock).await;
     observer.session.delete(holder.path(), -1).await.unwrap();
-    let guard = tokio::time::timeout(LONG / 2, next).await.expect("it queues anew").unwrap().unwrap();
+    let guard = in_time(LONG / 2, "one that queues anew", next).await.unwrap().unwrap();
     assert_eq!((holder.state(), guard.state()), (GuardState::Lost, GuardState::Held));
     assert_ne!(holder.path(), guard.path());
     assert!(holder.fencing_token() < guard.fencing_token());
@@ -209,7 +209,7 @@ async fn waiters_whose_session_is_lost_queue_anew(hosts: String) {
     proxy.admit();
     let mut last = holder.fencing_token();
     for other in others {
-        let guard = tokio::time::timeout(LONG / 2, other).await.expect("it is served").unwrap().unwrap();
+        let guard = in_time(LONG / 2, "another task's turn", other).await.unwrap().unwrap();
         assert!(guard.fencing_token() > last);
         last = guard.fencing_token();
         guard.release().await.unwrap();
@@ -245,7 +245,7 @@ async fn a_dropped_wait_hands_the_lock_on(hosts: String) {
             drop(first);
             drop(after.map(Result::unwrap));
             // Whatever became of the first, the second is served, and then nothing is left.
-            let guard = tokio::time::timeout(LONG / 2, second).await.expect("it is served").unwrap().unwrap();
+            let guard = in_time(LONG / 2, "the second one's turn", second).await.unwrap().unwrap();
             guard.release().await.unwrap();
             session.sync("/").await.unwrap();
             observer.count(&path, 0).await;
@@ -353,7 +353,7 @@ async fn a_closed_client_ends_all_who_share(hosts: String) {
     let others = [waiting(&lock).await, waiting(&lock).await];
     client.close().await.unwrap();
     for other in others {
-        let fault = tokio::time::timeout(LONG / 2, other).await.expect("it is told").unwrap().unwrap_err();
+        let fault = in_time(LONG / 2, "the others to be told", other).await.unwrap().unwrap_err();
         assert!(matches!(fault, Error::Session(zooky::session::Error::Closed)), "{fault}");
     }
     assert_eq!(holder.state(), GuardState::Lost);

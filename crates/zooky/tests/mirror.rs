@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::proxy::{Proxy, op};
-use common::{LONG, Observer, client, client_with_timeout, config, eventually, path};
+use common::{LONG, Observer, client, client_with_timeout, config, eventually, in_time, path};
 use tokio::task::{JoinHandle, JoinSet};
 use zooky::session::{CreateMode, Error as SessionError, EventType, Session, State, TreeSink, WatchEvent};
 use zooky::{Acl, Client, Dialect, Error, Guard, Lock, PersistentLock, RwLock};
@@ -89,15 +89,13 @@ async fn wait_together(theirs: &Lock, ours: &Lock, observer: &Observer) {
     }
     observer.count(ours.path(), 7).await;
     holder.release().await.unwrap();
-    while let Some(served) =
-        tokio::time::timeout(LONG / 2, waiting.join_next()).await.expect("all are served")
-    {
+    while let Some(served) = in_time(LONG / 2, "all to be served", waiting.join_next()).await {
         served.unwrap();
     }
 }
 
 async fn granted(task: JoinHandle<Result<Guard, Error>>) -> Guard {
-    tokio::time::timeout(LONG / 2, task).await.expect("it is served").unwrap().unwrap()
+    in_time(LONG / 2, "the grant", task).await.unwrap().unwrap()
 }
 
 backends!(a_mirrored_lock_costs_a_create_and_a_delete:

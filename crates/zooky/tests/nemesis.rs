@@ -1,5 +1,6 @@
 //! The nemesis: three real servers, eight client processes that contend for locks of every kind, and faults from a
-//! seed. What may never happen is judged by fenced registers; what must happen is timed after each healing.
+//! seed. What may never happen is judged by fenced registers; what must happen is timed after each healing, by a clock that
+//! counts of each second what others left of the machine, so that its limits tell a fault of ours from a machine that is busy.
 //!
 //! `ZOOKY_NEMESIS_SEED=N` runs another seed, `ZOOKY_NEMESIS_ROUNDS=N` more or fewer faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -66,7 +67,5 @@ fn number(variable: &str, default: u64) -> u64 {
     set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
-/// What a session may take to be given up, and everybody's way through an election on a busy machine.
+/// After how long a session is given up.
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
-/// What it may take until each task of each client has had a turn, on a machine with thirty other processes for two cores.
-pub(crate) const SERVED: Duration = Duration::from_secs(120);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::servers::{Ours, Single, TICK, apache};
-use common::{LONG, Observer, client, client_with_timeout, eventually, path, run};
+use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, run};
 use zooky::session::{Acl, CreateMode, Error as SessionError, State, perms};
 use zooky::{Client, Error, Node, NodeState, Value};
 use zooky_testkit::Ensemble;
@@ -18,13 +18,13 @@ async fn shows(node: &Node, value: impl Into<Value>) {
     let mut changes = node.changes();
     let seen = async { while changes.next().await.unwrap().value() != Some(&value) {} };
     let what = format!("{value:?} in {}", node.path());
-    tokio::time::timeout(LONG / 2, seen).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    in_time(LONG / 2, &what, seen).await;
 }
 
 async fn deleted(node: &Node) {
     let mut changes = node.changes();
     let seen = async { while changes.next().await.unwrap() != NodeState::Deleted {} };
-    tokio::time::timeout(LONG / 2, seen).await.expect("waited in vain for the deletion");
+    in_time(LONG / 2, "the deletion", seen).await;
 }
 
 backends!(values: ours_values_are_typed_and_dated, apache_values_are_typed_and_dated);

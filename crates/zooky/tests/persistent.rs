@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::kazoo::Kazoo;
 use common::proxy::{Cut, Proxy, op};
-use common::{LONG, Observer, client, client_with_timeout, eventually, path, polled};
+use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, polled};
 use tokio::task::JoinSet;
 use zooky::{Dialect, Error, GuardState, Lock, PersistentLock};
 
@@ -81,7 +81,7 @@ async fn of_many_at_once_the_newest_holds(hosts: String) {
     assert!(counts.is_sorted_by(|a, b| a < b) && counts[0] >= 1, "{counts:?}");
     let newest = guards.pop().unwrap();
     for older in guards.iter().chain([&first]) {
-        tokio::time::timeout(LONG / 2, older.lost()).await.unwrap();
+        in_time(LONG / 2, "the loss", older.lost()).await;
     }
     assert_eq!(newest.state(), GuardState::Held);
     newest.release().await.unwrap();

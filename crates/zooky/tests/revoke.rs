@@ -6,7 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{LONG, Observer, client, path, polled, telling};
+use common::{LONG, Observer, client, in_time, path, polled, telling};
 use tokio::sync::mpsc;
 use zooky::session::{Acl, CreateMode};
 use zooky::{Client, Dialect, Error, GuardState, Lock, Mode, Owner, Revoke, RwLock};
@@ -211,7 +211,7 @@ async fn a_waiter_that_is_removed_by_force_is_told(hosts: String) {
     .await;
     assert_eq!(lock.clear().await.unwrap(), 2);
     holder.lost().await;
-    let fault = tokio::time::timeout(LONG / 2, waiting).await.expect("it is told").unwrap().unwrap_err();
+    let fault = in_time(LONG / 2, "the waiter to be told", waiting).await.unwrap().unwrap_err();
     assert!(matches!(fault, Error::Revoked { .. }), "{fault}");
     assert_eq!((lock.clear().await.unwrap(), observer.children(&path).await.len()), (0, 0));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::proxy::{Cut, Proxy, op};
-use common::{LONG, Observer, Resource, client, path, polled, telling_rw};
+use common::{LONG, Observer, Resource, client, in_time, path, polled, telling_rw};
 use tokio::task::JoinSet;
 use zooky::{Dialect, Error, GuardState, Handover, Lock, Mode, RwLock};
 use zooky_testkit::Mode as Entering;
@@ -132,7 +132,7 @@ async fn of_two_upgrades_one_is_refused_at_once(hosts: String) {
         } else {
             let one = tokio::spawn(one.upgrade());
             assert_eq!(waits.recv().await.unwrap().path, two.path());
-            let refused = tokio::time::timeout(LONG / 4, two.upgrade()).await.expect("at once");
+            let refused = in_time(LONG / 4, "the refusal", two.upgrade()).await;
             (refused.unwrap_err(), one)
         };
         assert!(matches!(one.fault, Error::UpgradeConflict { .. }), "{}", one.fault);

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::proxy::{Cut, Proxy, op};
-use common::{LONG, Observer, client, client_with_timeout, eventually, path, telling};
+use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, telling};
 use zooky::session::State;
 use zooky::{GuardState, Lock};
 
@@ -189,7 +189,7 @@ async fn a_waiter_looks_again_after_a_disconnect(hosts: String) {
     eventually("the disconnect", || async { (session.state() == State::Suspended).then_some(()) }).await;
     holder.release().await.unwrap();
     proxy.admit();
-    let guard = tokio::time::timeout(LONG / 2, waiting).await.expect("it is served").unwrap();
+    let guard = in_time(LONG / 2, "the waiter's turn", waiting).await.unwrap();
     assert_eq!(through.current().id(), session.id(), "the session goes on");
     guard.release().await.unwrap();
 }

@@ -11,6 +11,9 @@ use zooky_wire::{FrameError, take_frame};
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
 
+/// For so long after it was opened a connection is new.
+const NEW_MS: u64 = 20;
+
 /// What reading once brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fill {
@@ -112,6 +115,11 @@ impl Conn {
             asked_bytes: 0,
             measured: 0,
         }
+    }
+
+    /// Whether it has come just now.
+    pub(crate) fn is_new(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) < NEW_MS
     }
 
     /// For registering with a poll.

@@ -13,7 +13,7 @@ pub(super) const DOORS: usize = 3;
 /// How many connections are accepted at one door in one turn.
 const ACCEPTS: usize = 32;
 /// The same while there are clients who ask little, and are not to wait for all of them.
-const ACCEPTS_BESIDE: usize = 2;
+const ACCEPTS_BESIDE: usize = 1;
 /// How long to wait when there is no room for another connection.
 const ACCEPT_AGAIN_MS: u64 = 100;
 
@@ -65,6 +65,11 @@ impl Doors {
         for door in &mut self.doors {
             door.accept_at = door.accept_at.map(|_| 0);
         }
+    }
+
+    /// Whether somebody may be waiting to come in now.
+    pub(super) fn are_knocked_at(&self) -> bool {
+        self.doors.iter().any(|door| door.accept_at == Some(0))
     }
 
     /// When somebody may be waiting to come in, in `mono_ms`.

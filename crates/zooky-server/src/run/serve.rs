@@ -60,37 +60,49 @@ impl Run {
             // It may begin with a session; nobody else is to wait for that one's sync.
             self.syncer.note_waiting();
         }
-        // Read in this turn: after a standstill its connect request may be all that keeps a session alive.
-        self.put_in_line(key);
+        // After a standstill its connect request may be all that keeps a session alive: then it is read in this turn. In a
+        // stream of newcomers those that are there already come first.
+        if self.is_beside() {
+            self.put_behind(key);
+        } else {
+            self.put_in_line(key);
+        }
     }
 
-    /// Serves every connection that has something new, and then those with a backlog for a little while. The answers to the
-    /// first do not wait for the others.
-    pub(super) fn read_ready(&mut self) -> Result<(), ServerError> {
+    /// Serves the connections that have something new and ask little. Their answers do not wait for the others.
+    pub(super) fn read_light(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
         let mut light = false;
         for _ in 0..self.ready.len() {
             if self.holds_reads()? {
-                return Ok(());
+                break;
             }
             let Some(slot) = self.ready.pop_front() else { break };
             light |= self.serve_slot(slot);
         }
         if light {
             self.light_ms = self.now.mono_ms;
-            if !self.backlog.is_empty() {
+            if self.doors.are_knocked_at() || !self.backlog.is_empty() {
                 self.release();
                 self.flush();
             }
         }
+        Ok(())
+    }
+
+    /// Serves those that have come just now, and for a little while those with a backlog.
+    pub(super) fn read_rest(&mut self) -> Result<(), ServerError> {
+        while !self.ready.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.ready.pop_front() {
+                self.serve_slot(slot);
+            }
+        }
         let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
         let begin = Instant::now();
-        while let Some(slot) = self.backlog.pop_front() {
-            if self.holds_reads()? {
-                self.backlog.push_front(slot);
-                return Ok(());
+        while !self.backlog.is_empty() && !self.holds_reads()? {
+            if let Some(slot) = self.backlog.pop_front() {
+                self.serve_slot(slot);
             }
-            self.serve_slot(slot);
             if begin.elapsed() >= limit {
                 break;
             }
@@ -125,8 +137,8 @@ impl Run {
         if let Some(conn) = self.conns.get(key) {
             conn.effort.add(begin.elapsed(), self.now.mono_ms);
         }
-        let settled_ms = self.now.mono_ms.saturating_sub(BESIDE_MS);
-        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && conn.since_ms < settled_ms;
+        let now_ms = self.now.mono_ms;
+        let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && !conn.is_new(now_ms);
         self.received > before && self.conns.get(key).is_some_and(is_light)
     }
 
@@ -291,7 +303,7 @@ impl Run {
             match conn.flush() {
                 Ok(sent) if conn.close_when_sent => {
                     if sent {
-                        self.drop_conn(key);
+                        self.leaving.push_back(key);
                     } else {
                         self.closings.push_back((self.now.mono_ms + LINGER_MS, key));
                     }

@@ -62,12 +62,7 @@ impl Drawing {
 
     /// Owners with an id are one node each, whatever the number of their contenders.
     fn node(&mut self, contender: &Contender, stuck: bool) -> usize {
-        let known = contender.owner.as_ref().and_then(|owner| {
-            let run = owner.run.as_deref().unwrap_or_default();
-            owner.id.as_ref().map(|id| format!("{}\n{}\n{run}\n{id}", owner.host, owner.pid))
-        });
-        let key = known.unwrap_or_else(|| contender.path.clone());
-        let place = *self.places.entry(key).or_insert_with(|| {
+        let place = *self.places.entry(contender.owner_key()).or_insert_with(|| {
             self.graph.nodes.push(GraphNode { name: title(contender), stuck });
             self.graph.nodes.len() - 1
         });

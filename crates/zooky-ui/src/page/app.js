@@ -30,13 +30,40 @@ events.onerror = () => {
   connected = false;
   drawLink();
 };
+// Many updates may come at once, and one may tell of thousands of contenders: they are taken in a little at a time, so that
+// keys, scrolling and drawing have their turn in between.
+const SLICE_MS = 10;
+// With so many waiting, more are read only as fast as they are taken in; a page that falls behind is told everything anew.
+const WAITING = 1000;
+const arrived = [];
+let intake = null;
+const turns = new MessageChannel();
+turns.port1.onmessage = takeIn;
 events.onmessage = ({ data }) => {
-  picture.apply(JSON.parse(data));
+  arrived.push({ data, at_ms: Date.now() });
+  if (arrived.length > WAITING) takeSome();
+  else if (arrived.length === 1 && !intake) turns.port2.postMessage(null);
+};
+
+function takeSome() {
+  const end = performance.now() + SLICE_MS;
+  while ((intake || arrived.length) && performance.now() < end) {
+    intake ??= picture.apply(arrived.shift());
+    if (intake.next().done) intake = null;
+  }
+}
+
+function takeIn() {
+  try {
+    takeSome();
+  } finally {
+    if (intake || arrived.length) turns.port2.postMessage(null);
+  }
   if (!waiting) {
     waiting = true;
     requestAnimationFrame(draw);
   }
-};
+}
 
 // Each part is drawn as often as one can look at it, and takes its turn: no frame has to draw all of them. Parts out of sight
 // are drawn when they come into view.

@@ -3,6 +3,8 @@
 export const KEPT_MS = 15 * 60 * 1000;
 const SPANS = 20000;
 const SAMPLES = 900;
+// So many lines are taken in before others may have their turn.
+const PIECE = 100;
 
 export class Picture {
   constructor() {
@@ -29,14 +31,16 @@ export class Picture {
     return Date.now() + this.skew;
   }
 
-  apply(update) {
+  // Takes an update in, and stops now and then for whoever else has something to do: it is called until it is done.
+  *apply({ data, at_ms }) {
+    const update = JSON.parse(data);
     if (update.reset) this.reset();
-    this.skew = update.now_ms - Date.now();
-    for (const line of update.locks ?? []) this.addLock(line);
-    for (const line of update.contenders ?? []) this.put(line);
-    for (const id of update.left ?? []) this.remove(id);
-    for (const span of update.spans ?? []) this.addSpan(span);
-    for (const id of update.locks_gone ?? []) this.removeLock(id);
+    this.skew = update.now_ms - at_ms;
+    yield* each(update.locks, (line) => this.addLock(line));
+    yield* each(update.contenders, (line) => this.put(line));
+    yield* each(update.left, (id) => this.remove(id));
+    yield* each(update.spans, (span) => this.addSpan(span));
+    yield* each(update.locks_gone, (id) => this.removeLock(id));
     if (update.samples) this.samples = this.samples.concat(update.samples).slice(-SAMPLES);
     if (update.graph) this.graph = update.graph;
     if (update.link) this.link = update.link;
@@ -106,6 +110,13 @@ export class Picture {
       left--;
       yield { lock: lock.id, contender: one.id, name: title(one), mode: one.mode, from_ms: one.held_ms, to_ms: null, seen: one.seen };
     }
+  }
+}
+
+function* each(list, take) {
+  for (let n = 0; n < (list?.length ?? 0); n++) {
+    if (n % PIECE === PIECE - 1) yield;
+    take(list[n]);
   }
 }
 

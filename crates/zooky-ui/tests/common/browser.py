@@ -1,7 +1,7 @@
 """A headless Chromium, steered line by line: a JSON command comes in, `ok` and a JSON answer go out.
 
-What the page writes to its console, what fails in it, each request it makes and each task that kept it busy for longer than
-50 ms are kept, and told when they are asked for.
+What the page writes to its console, what fails in it, each request it makes and, where that is wished, how long each of its
+tasks took are kept, and told when they are asked for.
 """
 
 import json
@@ -10,12 +10,23 @@ import time
 
 from playwright.sync_api import sync_playwright
 
-LONG_TASKS = """
-window.longTasks = [];
-new PerformanceObserver((list) => {
-  for (const task of list.getEntries()) window.longTasks.push(Math.round(task.duration));
-}).observe({ type: 'longtask', buffered: true });
-"""
+def tasks(trace):
+    """The tasks of the page's main thread, the longest first: milliseconds of its processor, and by the clock."""
+    events = json.loads(trace)["traceEvents"]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    found = [
+        (event["tdur"] / 1000, event["dur"] / 1000)
+        for event in events
+        if event["name"].endswith("RunTask")
+        and event["ph"] == "X"
+        and "tdur" in event
+        and (event["pid"], event["tid"]) in mains
+    ]
+    return sorted(found, reverse=True)
 
 
 def main():
@@ -35,11 +46,21 @@ def main():
         )
         context.set_default_timeout(60_000)
         page = context.new_page()
-        page.add_init_script(LONG_TASKS)
         console, requests = [], []
         page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: console.append(f"error: {error}"))
         context.on("request", lambda request: requests.append(request.url))
+
+        def trace():
+            browser.start_tracing(categories=["toplevel"])
+
+        def traced(_):
+            found = tasks(browser.stop_tracing())
+            trace()
+            return found
+
+        if options["trace"]:
+            trace()
 
         def until(condition):
             """Looks in each frame; the moment at which it was so, by the page's clock."""
@@ -57,6 +78,7 @@ def main():
             "shot": lambda path: page.screenshot(path=path) and None,
             "console": lambda _: console,
             "requests": lambda _: requests,
+            "tasks": traced,
             # A sleep in the page's own time, while it works.
             "rest": lambda ms: page.wait_for_timeout(ms),
         }

@@ -78,12 +78,22 @@ pub(crate) const PHONE: Look = Look { width: 390, height: 844, dark: false, touc
 impl Window {
     /// Opens the page in a new browser and waits until it is live.
     pub(crate) fn open(served: &Served, look: Look) -> Window {
-        Window::open_url(&served.url(), look)
+        Window::begin(&served.url(), look, false)
     }
 
     /// The same of a page that is served elsewhere.
     pub(crate) fn open_url(url: &str, look: Look) -> Window {
+        Window::begin(url, look, false)
+    }
+
+    /// The same, and the browser notes what each of its tasks takes.
+    pub(crate) fn open_traced(served: &Served, look: Look) -> Window {
+        Window::begin(&served.url(), look, true)
+    }
+
+    fn begin(url: &str, look: Look, trace: bool) -> Window {
         let options = json!({
+            "trace": trace,
             "chromium": chromium(), "width": look.width, "height": look.height, "touch": look.touch,
             "scheme": if look.dark { "dark" } else { "light" },
         });

@@ -106,7 +106,7 @@ impl LockQueue {
     }
 }
 
-fn seat(name: &str) -> Option<Classified> {
+pub(super) fn seat(name: &str) -> Option<Classified> {
     classify(name).filter(|what| what.kind.contends())
 }
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use zooky_client::{Error as SessionError, Session};
 
-use super::{AT_ONCE, Contender, contenders};
-use crate::core::dialect::classify;
+use super::{Contender, Listed, contenders, list_level};
 use crate::core::queue::{Place, Queue};
 use crate::core::upgrade::{unique, upgrader_waits_for};
 use crate::core::waits::{Edge, Knot, Member, knots};
@@ -146,32 +145,24 @@ async fn queues(session: &Session, root: &str) -> Result<(Vec<Listing>, Vec<Stri
     let (mut queues, mut unread) = (Vec::new(), Vec::new());
     let mut level = vec![root.to_owned()];
     while !level.is_empty() {
-        let mut below = Vec::new();
-        for some in level.chunks(AT_ONCE) {
-            let listings: Vec<_> = some.iter().map(|path| session.children(path)).collect();
-            for (path, listing) in some.iter().zip(listings) {
-                let names = match listing.await {
-                    Ok(children) => children.names,
-                    // Deleted meanwhile.
-                    Err(SessionError::NoNode { .. }) => continue,
-                    Err(SessionError::NoAuth { .. }) if path != root => {
-                        unread.push(path.clone());
-                        continue;
+        let mut next = Vec::new();
+        for (path, listed) in level.iter().zip(list_level(session, &level).await?) {
+            match listed {
+                Listed::Children { contending, below } => {
+                    next.extend(below);
+                    if !contending.is_empty() {
+                        queues.push((path.clone(), contending));
                     }
-                    Err(fault) => return Err(fault.into()),
-                };
-                let (contending, others): (Vec<_>, Vec<_>) =
-                    names.into_iter().partition(|name| classify(name).is_some());
-                let base = path.trim_end_matches('/');
-                below.extend(
-                    others.iter().map(|name| format!("{base}/{name}")).filter(|path| path != "/zookeeper"),
-                );
-                if !contending.is_empty() {
-                    queues.push((path.clone(), contending));
                 }
+                // Deleted meanwhile.
+                Listed::Gone => {}
+                Listed::Forbidden if path == root => {
+                    return Err(SessionError::NoAuth { path: path.clone() }.into());
+                }
+                Listed::Forbidden => unread.push(path.clone()),
             }
         }
-        level = below;
+        level = next;
     }
     queues.sort();
     unread.sort();
@@ -194,7 +185,7 @@ impl Found {
         let places: HashMap<String, usize> = seen.iter().map(|one| one.name.clone()).zip(first..).collect();
         for contender in seen {
             let count = self.owners.len();
-            let owner = *self.owners.entry(owner_of(&contender)).or_insert(count);
+            let owner = *self.owners.entry(contender.owner_key()).or_insert(count);
             let refusable = contender.owner.as_ref().is_some_and(|owner| owner.refusable);
             self.members.push(Member { owner, czxid: contender.stat.czxid, refusable });
             self.contenders.push(Arc::new(contender));
@@ -247,18 +238,5 @@ impl Found {
             }
         }
         Ok(cycles)
-    }
-}
-
-/// What names an owner.
-fn owner_of(contender: &Contender) -> String {
-    match &contender.owner {
-        Some(owner) if owner.id.is_some() => {
-            let run = owner.run.as_deref().unwrap_or_default();
-            let id = owner.id.as_deref().unwrap_or_default();
-            // The id, which may hold anything, comes last.
-            format!("{}\n{}\n{run}\n{id}", owner.host, owner.pid)
-        }
-        _ => contender.path.clone(),
     }
 }

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use zooky::session::Session;
 use zooky::{Client, Lock, RwLock, SessionConfig};
-use zooky_testkit::{FencedRegister, RecordKind};
+use zooky_testkit::{FencedRegister, MachineClock, RecordKind};
 
 /// Longer than anything takes that works; shorter than a test runner's patience.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -51,14 +51,27 @@ macro_rules! backends {
 /// Runs a scenario to its end on a runtime of its own.
 ///
 /// # Panics
-/// When it takes longer than `limit`.
+/// When it takes longer than `limit` by the [`MachineClock`].
 pub fn run<T>(limit: Duration, scenario: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(limit, scenario)
-            .await
-            .unwrap_or_else(|_| panic!("the scenario did not end within {limit:?}"))
-    })
+    runtime.block_on(in_time(limit, "the scenario to end", scenario))
+}
+
+/// What the future comes to. The test fails if that takes longer than `limit` by the [`MachineClock`].
+pub async fn in_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = future => done,
+        clock = over(limit) => panic!("waited in vain for {what}: {clock}"),
+    }
+}
+
+/// Waits until this much has passed by the machine's clock.
+async fn over(limit: Duration) -> MachineClock {
+    let mut clock = MachineClock::start();
+    while !clock.left_of(limit).is_zero() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    clock
 }
 
 /// Sessions with a timeout of 10 s: long enough that a busy machine loses none.
@@ -83,18 +96,18 @@ pub fn path(name: &str) -> String {
 /// Waits for something that has to be asked for.
 #[track_caller]
 pub fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
+    what: impl Into<String>,
     mut probe: impl FnMut() -> F,
 ) -> impl Future<Output = T> {
-    let caller = std::panic::Location::caller();
+    let (what, caller) = (what.into(), std::panic::Location::caller());
     async move {
-        let end = tokio::time::Instant::now() + LONG / 2;
+        let mut clock = MachineClock::start();
         loop {
-            let last = tokio::time::Instant::now() >= end;
+            let last = clock.left_of(LONG / 2).is_zero();
             if let Some(value) = probe().await {
                 return value;
             }
-            assert!(!last, "waited in vain for {what} ({caller})");
+            assert!(!last, "waited in vain for {what} ({caller}): {clock}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -126,15 +139,11 @@ impl Observer {
     /// Waits until the directory has this many children, and returns them.
     #[track_caller]
     pub fn count(&self, path: &str, count: usize) -> impl Future<Output = Vec<String>> {
-        let what = format!("{count} children of {path}");
         let (observer, path) = (self.clone(), path.to_owned());
-        let wait = eventually("children", move || {
+        eventually(format!("{count} children of {path}"), move || {
             let (observer, path) = (observer.clone(), path.clone());
             async move { Some(observer.children(&path).await).filter(|names| names.len() == count) }
-        });
-        async move {
-            tokio::time::timeout(LONG, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-        }
+        })
     }
 
     /// How often the directory's children have changed.

@@ -8,7 +8,7 @@ use zooky::inspect::Contender;
 use zooky::{AsyncLock, Client, Dialect, Error, Guard, Lock, RwLock};
 use zooky_testkit::{JavaProgram, Script, Talk};
 
-use crate::common::{LONG, Observer, client, eventually, path};
+use crate::common::{LONG, Observer, client, eventually, in_time, path};
 use crate::table::{Handle, Meeting, OURS, Program, Theirs};
 
 /// How long one waits for what does not come.
@@ -179,7 +179,7 @@ async fn theirs_second(
             assert_eq!(stock.granted(), "true", "{case}");
             None
         }
-        Meeting::Blind => Some(tokio::time::timeout(LONG / 4, guard.foreign()).await.expect(case)),
+        Meeting::Blind => Some(in_time(LONG / 4, case, guard.foreign()).await),
         Meeting::Disguised => {
             assert_eq!(stock.granted(), "true", "{case}");
             Some(eventually("an uncertain report", || async { guard.foreign_contender() }).await)

@@ -7,7 +7,7 @@ use zooky::{Dialect, Error, Guard, Semaphore};
 use crate::PATIENCE;
 use crate::changes::begin;
 use crate::common::servers::{Ours, Single, TICK, apache};
-use crate::common::{LONG, Observer, client, path, run};
+use crate::common::{LONG, Observer, client, in_time, path, run};
 use crate::pairs::Stock;
 use crate::table::Program;
 
@@ -130,7 +130,7 @@ async fn apart(hosts: String) {
         let path = path("semaphore-ours");
         let guard = semaphore(&client, &path, dialect).acquire().await.unwrap();
         begin(&mut stock, kind, &path);
-        let found = tokio::time::timeout(LONG / 4, guard.foreign()).await.expect("it is reported");
+        let found = in_time(LONG / 4, "the report", guard.foreign()).await;
         assert!(found.certain && found.path.starts_with(&path), "{found:?}");
         assert!(guard.is_held());
         assert_eq!(stock.granted(), "true");

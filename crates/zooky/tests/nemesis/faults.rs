@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use zooky_testkit::{Ensemble, FencedRegister, RecordKind, Rng, Talk, eventually};
+use zooky_testkit::{Ensemble, FencedRegister, MachineClock, RecordKind, Rng, Talk, eventually};
 
-use super::common::{LONG, again};
-use super::{SERVED, SESSION_TIMEOUT, client, kinds};
+use super::common::{self, LONG, Observer, again};
+use super::{SESSION_TIMEOUT, client, kinds};
 
 const CLIENTS: usize = 8;
 const TICK: Duration = Duration::from_millis(500);
-/// An election, and everybody's way to another server, on a busy machine.
+/// An election, and everybody's way to another server.
 const ELECTION: Duration = Duration::from_secs(20);
+/// What it may take until each task of each client has had a turn.
+const SERVED: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -195,23 +197,26 @@ impl Nemesis {
 
     /// The next grants come in time, and each client gets each lock once more.
     fn everybody_is_served(&mut self) {
-        let healed = Instant::now();
+        let mut clock = MachineClock::start();
         let before: Vec<usize> = self.registers.iter().map(entries).collect();
         for (kind, (register, before)) in kinds::ALL.iter().zip(self.registers.iter().zip(before)) {
             let limit = SESSION_TIMEOUT + 2 * TICK + ELECTION;
-            let left = limit.saturating_sub(healed.elapsed());
-            eventually(left, &format!("a grant of {kind:?} within {limit:?} after the healing"), || {
-                (entries(register) > before).then_some(())
-            });
+            let what = format!("a grant of {kind:?} within {limit:?} after the healing");
+            eventually(clock.left_of(limit), &what, || (entries(register) > before).then_some(()));
         }
-        let granted = healed.elapsed();
+        let granted = clock.elapsed();
         for client in &mut self.clients {
             client.send_line("turn");
         }
+        let mut clock = MachineClock::start();
         for client in &mut self.clients {
-            client.expect_line("served", SERVED + LONG);
+            if !client.hears_line("served", clock.left_of(SERVED)) {
+                client.send_line("late");
+                let waiting = client.expect_line("waiting", LONG);
+                panic!("{waiting} had no turn in {clock}");
+            }
         }
-        println!("  granted again after {granted:.1?}, everybody served after {:.1?}", healed.elapsed());
+        println!("  granted again after {granted:.1?}, everybody served after {clock}");
     }
 
     /// Ends the clients, and tells how often each kind of lock was granted. The servers go on.
@@ -248,6 +253,40 @@ impl Nemesis {
     fn clock(&self) -> PathBuf {
         self.files.path().join("clock")
     }
+}
+
+/// Whoever reads of a failure wants to know who stood where, and what the servers said.
+impl Drop for Nemesis {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        self.heal();
+        let hosts = self.hosts();
+        // A second panic in this thread would end everything.
+        let told = std::thread::spawn(move || common::run(LONG, queues(hosts))).join();
+        println!("{}", told.unwrap_or_else(|_| "the queues cannot be read".to_owned()));
+        for member in 0..self.ensemble.len() {
+            let log = self.ensemble.member(member).log();
+            let lines: Vec<&str> = log.lines().collect();
+            println!("member {member}:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+        }
+    }
+}
+
+/// All contenders, with their sessions and what their nodes hold.
+async fn queues(hosts: String) -> String {
+    let observer = Observer::new(&hosts).await;
+    let mut told = String::new();
+    for directory in kinds::ALL.iter().flat_map(|kind| kind.directories()) {
+        told += &format!("{directory}:\n");
+        for name in observer.children(&directory).await {
+            let seen = observer.session.get(&format!("{directory}/{name}")).await;
+            let seen = seen.map(|(data, stat)| (stat.ephemeral_owner, stat.ctime_ms, data));
+            told += &format!("  {name} {seen:x?}\n");
+        }
+    }
+    told
 }
 
 /// While nobody is at any register: a frozen process must not hold a register's file.

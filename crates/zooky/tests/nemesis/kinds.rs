@@ -32,8 +32,11 @@ pub(crate) enum Kind {
     CuratorSemaphore,
     /// Readers become the writer and writers become readers.
     Upgrade,
-    /// Those who hold are asked to let go. Nobody is removed by force: whoever is cut off would not hear of it.
+    /// Those who hold are asked to let go.
     Revoke,
+    /// Those who hold or wait are removed by force. Whoever is cut off then does not hear of it at once, and is kept from the
+    /// resource by its token alone.
+    Seize,
     /// Outlives its session; each client has a key of its own, with which its successor goes on.
     Persistent,
     /// Closed for a while when its holder vanishes.
@@ -45,7 +48,7 @@ const LEASES: u32 = 3;
 /// How long the lock with a delay stays closed.
 const DELAY: Duration = Duration::from_millis(300);
 
-pub(crate) const ALL: [Kind; 17] = [
+pub(crate) const ALL: [Kind; 18] = [
     Kind::Lock,
     Kind::RwLock,
     Kind::Curator,
@@ -61,6 +64,7 @@ pub(crate) const ALL: [Kind; 17] = [
     Kind::CuratorSemaphore,
     Kind::Upgrade,
     Kind::Revoke,
+    Kind::Seize,
     Kind::Persistent,
     Kind::Delay,
 ];
@@ -128,6 +132,14 @@ impl Held {
         }
     }
 
+    pub(crate) async fn lost(&self) {
+        match &self.guard {
+            Any::One(guard) => guard.lost().await,
+            Any::Many(guard, _) => guard.lost().await,
+            Any::Persistent(guard) => guard.lost().await,
+        }
+    }
+
     pub(crate) async fn release(self) -> Result<(), Error> {
         match self.guard {
             Any::One(guard) => guard.release().await,
@@ -147,7 +159,7 @@ pub(crate) enum Handle {
     AsyncLock(AsyncLock),
     Semaphore(Semaphore),
     Upgrade(RwLock),
-    Revoke(Lock),
+    Revoke(Lock, Revoke),
     Persistent(PersistentLock),
 }
 
@@ -180,17 +192,19 @@ impl Handle {
                 Handle::Semaphore(semaphore.dialect(Dialect::Curator).unwrap())
             }
             Kind::Upgrade => Handle::Upgrade(rwlock()),
-            Kind::Revoke => Handle::Revoke(lock()),
+            Kind::Revoke => Handle::Revoke(lock(), Revoke::ask()),
+            Kind::Seize => Handle::Revoke(lock(), Revoke::immediately()),
             Kind::Persistent => Handle::Persistent(PersistentLock::new(client, &path, key).unwrap()),
             Kind::Delay => Handle::Lock(lock().lock_delay(DELAY)),
         }
     }
 
     /// Releases what would stay behind when its client is closed.
-    pub(crate) async fn leave(&self) {
+    pub(crate) async fn leave(&self) -> Result<(), Error> {
         if let Handle::Persistent(lock) = self {
-            lock.release().await.unwrap();
+            lock.release().await?;
         }
+        Ok(())
     }
 
     /// What the server shows must never be more than is allowed, whoever it is.
@@ -287,20 +301,28 @@ impl Handle {
                 };
                 return changed.map(|changed| changed_or_kept(changed, Mode::Read)).transpose();
             }
-            Handle::Revoke(lock) => match way {
-                0 => {
-                    lock.revoke_all(Revoke::ask()).await?;
-                    None
+            Handle::Revoke(lock, how) => {
+                let revoking = |how| lock.clone().revoking(how);
+                let taken = match way {
+                    0 => {
+                        lock.revoke_all(*how).await?;
+                        return Ok(None);
+                    }
+                    1 => revoking(*how).acquire_timeout(patience).await,
+                    2 => match polled(revoking(*how).acquire(), 2 * polls).await {
+                        Some(taken) => taken,
+                        None => return Ok(None),
+                    },
+                    3 => revoking(how.held_longer_than(Duration::from_millis(5))).acquire().await,
+                    4 => lock.clone().revocable(true).acquire().await,
+                    _ => lock.acquire().await,
+                };
+                match taken {
+                    // A waiter, too, may be removed.
+                    Err(Error::Revoked { .. }) => None,
+                    taken => in_time(taken)?,
                 }
-                1 => in_time(lock.clone().revoking(Revoke::ask()).acquire_timeout(patience).await)?,
-                2 => polled(lock.clone().revoking(Revoke::ask()).acquire(), 2 * polls).await.transpose()?,
-                3 => {
-                    let idle = Revoke::ask().held_longer_than(Duration::from_millis(5));
-                    Some(lock.clone().revoking(idle).acquire().await?)
-                }
-                4 => Some(lock.clone().revocable(true).acquire().await?),
-                _ => Some(lock.acquire().await?),
-            },
+            }
             Handle::Persistent(lock) => {
                 let taken = match way {
                     0 => lock.try_acquire().await?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use zooky::{AsyncLock, GuardState, Lock, Node};
 
 use crate::common::servers::{Ours, Single, TICK, apache};
-use crate::common::{LONG, client_with_timeout, path};
+use crate::common::{LONG, client_with_timeout, in_time, path};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -25,9 +25,7 @@ fn pain_09_apache_callbacks_on_the_event_thread() {
 
 fn on_one_thread(hosts: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(LONG, scenario(hosts)).await.expect("a callback held everything up");
-    });
+    runtime.block_on(in_time(LONG, "the locks behind a callback", scenario(hosts)));
 }
 
 async fn scenario(hosts: &str) {
