@@ -19,7 +19,7 @@ demo: ## three processes contend for one lock
 
 ensemble: ## three Apache ZooKeepers on loopback, until Ctrl-C
 	@tests/peers/install
-	@cargo run --quiet -p zooky-testkit --example apache -- ensemble 2000
+	@cargo run --quiet -p zooky-testkit --example apache -- ensemble 2000 --until-signalled
 
 test: peers lint ## everything that must hold before a change is merged
 	cargo test --workspace --doc $(NO_DOCTESTS)

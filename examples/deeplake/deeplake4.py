@@ -4,8 +4,10 @@
     python deeplake4.py --hosts zk1:2181    # on a ZooKeeper of yours
     python deeplake4.py --without-locks     # two processes count at once: made to happen, and a count is lost
 
-Needs deeplake 4: pip install zooky 'deeplake==4.7.4'. Its appends need no lock: what others have appended is merged. But
-who changes what was read before loses what others have changed since. It exits with 1 if, with locks, a count is lost.
+Needs deeplake 4: pip install zooky 'deeplake==4.7.4'. Its appends go beside each other: what others have appended is
+merged. But who changes what was read before loses what others have changed since, and now and then a change is lost
+because somebody appended at the same time. So appends hold the read lock together, and a change holds the write lock
+alone. It exits with 1 if, with locks, a count is lost.
 """
 
 import argparse
@@ -14,12 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 
 import deeplake
+import servers
 
 import zooky
-from zooky.deeplake import write_lock
+from zooky.deeplake import read_lock, write_lock
 
 
 def create(path):
@@ -51,12 +53,13 @@ def contents(path):
 
 
 def work(path, who, rows, hosts):
-    """A process that appends without a lock, and counts under one."""
+    """A process that appends beside others, and counts alone."""
     with zooky.Client(hosts=hosts) as client:
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(rows):
-            append(path, f"{who}-{number}")
+            with read_lock(path, client=client):
+                append(path, f"{who}-{number}")
             with write_lock(path, client=client):
                 count(path)
 
@@ -104,8 +107,7 @@ def tell(hosts, workers=4, rows=50):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--without-locks", action="store_true")
-    parser.add_argument("--hosts")
+    servers.add_arguments(parser)
     parser.add_argument("--rows", type=int, default=50, help="by each worker")
     parser.add_argument("--store", help=argparse.SUPPRESS)
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -115,12 +117,7 @@ def main():
         return work(args.store, args.work, args.rows, args.hosts)
     if args.count_slowly:
         return count_slowly(args.store)
-    with ExitStack() as stack:
-        hosts = args.hosts
-        if args.without_locks:
-            hosts = None
-        elif hosts is None:
-            hosts = stack.enter_context(zooky.Server()).hosts
+    with servers.chosen(args) as hosts:
         told = tell(hosts, rows=args.rows)
     print(json.dumps(told))
     return 0 if args.without_locks or told["counted"] == told["wanted"] else 1

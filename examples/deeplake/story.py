@@ -16,8 +16,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
+
+import servers
 
 HERE = Path(__file__).parent
 
@@ -102,21 +103,13 @@ def is_good(told):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=["vectors", "dataset", "langchain"], default="vectors")
-    parser.add_argument("--without-locks", action="store_true")
-    parser.add_argument("--hosts")
+    servers.add_arguments(parser)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--rows", type=int, default=50, help="by each writer")
     args = parser.parse_args()
 
-    with ExitStack() as stack:
-        hosts = args.hosts
-        if args.without_locks:
-            hosts = None
-        elif hosts is None:
-            import zooky
-
-            hosts = stack.enter_context(zooky.Server()).hosts
+    with servers.chosen(args) as hosts:
         told = tell(args.kind, hosts, args.writers, args.readers, args.rows)
     print(json.dumps(told, indent=2))
     return 0 if is_good(told) or not told["locks"] else 1

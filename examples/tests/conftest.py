@@ -1,5 +1,6 @@
 """What the stories run on: the embedded server, and three Apache ZooKeepers as `make ensemble` starts them."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -35,17 +36,26 @@ def server() -> Iterator[str]:
 def ensemble() -> Iterator[str]:
     process = subprocess.Popen(
         ["make", "--silent", "ensemble"],
-        cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=end_with_parent,
     )
     hosts = process.stdout.readline().strip()
     try:
+        # Without an input it goes on all the same, until it is told to end.
         assert len(hosts.split(",")) == 3, hosts
         yield hosts
+        assert process.poll() is None
     finally:
         # As a terminal does on Ctrl-C: the whole group. It takes the servers along.
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
         assert not any(listens(address) for address in hosts.split(",")), hosts
+
+
+def end_with_parent() -> None:
+    """Linux sends the signal; make passes it on."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def listens(address: str) -> bool:

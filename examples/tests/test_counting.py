@@ -15,7 +15,7 @@ def test_three_instances_count_one_after_the_other(hosts: str, tmp_path: Path) -
     with log.open("a") as output:
         instances = []
         for name in "abc":
-            env = dict(os.environ, ZOOKY_SERVERS=hosts, COUNTING_NAME=name, COUNTING_PAUSE="0.01")
+            env = dict(os.environ, ZOOKY_SERVERS=hosts, COUNTING_NAME=name, COUNTING_PAUSE="0.05")
             command = [sys.executable, "-u", str(SCRIPT)]
             instances.append(subprocess.Popen(command, env=env, stdout=output))
         assert [instance.wait(60) for instance in instances] == [0, 0, 0]

@@ -56,7 +56,7 @@ def test_with_locks_the_same_order_cannot_be_had(kind: str, server: str) -> None
     assert told["rows after reader and writer"] == ROWS
 
 
-def test_deep_lake_4_counts_right_under_a_lock_and_appends_without(hosts: str) -> None:
+def test_deep_lake_4_counts_right_beside_appends(hosts: str) -> None:
     told = run("deeplake4.py", "--hosts", hosts, "--rows", "50", python=str(DEEPLAKE4))
     assert told == {"locks": True, "counted": 200, "appended": 200, "wanted": 200}
 

@@ -1,6 +1,7 @@
 //! A session with its requests, and handles of locks on it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -94,7 +95,7 @@ impl Client {
     /// session. It ends with the client.
     fn listen(&self, callback: Py<PyAny>) -> PyResult<()> {
         let client = self.client.get()?.clone();
-        runtime()?.spawn(follow(client, callback));
+        runtime()?.spawn(follow(client, Arc::new(callback)));
         Ok(())
     }
 
@@ -201,18 +202,13 @@ impl Client {
 }
 
 /// Tells of every change until the client is closed.
-async fn follow(client: zooky::Client, callback: Py<PyAny>) {
+async fn follow(client: zooky::Client, callback: Arc<Py<PyAny>>) {
     loop {
         let Ok(session) = client.session().await else { return };
         let mut states = session.watch_state();
-        let tell = |state| {
-            let callback = Python::try_attach(|py| callback.clone_ref(py));
-            callback.map(|callback| call(callback, (name_of(state),)))
-        };
         let mut state = session.state();
         loop {
-            let Some(told) = tell(state) else { return };
-            let _ = told.await;
+            let _ = call(callback.clone(), (name_of(state),)).await;
             if state == State::Lost {
                 break;
             }

@@ -269,7 +269,7 @@ impl Guard {
         let runtime = runtime()?;
         runtime.spawn(async move {
             if lost.await {
-                call(callback, ());
+                call(Arc::new(callback), ());
             }
         });
         Ok(())
@@ -293,8 +293,8 @@ impl Guard {
     }
 }
 
-/// Calls into Python on a thread that may block; what it raises is reported as unraisable.
-pub(crate) fn call<A>(callback: Py<PyAny>, args: A) -> tokio::task::JoinHandle<()>
+/// Calls into Python on a thread that may wait for the GIL; what it raises is reported as unraisable.
+pub(crate) fn call<A>(callback: Arc<Py<PyAny>>, args: A) -> tokio::task::JoinHandle<()>
 where
     A: for<'py> pyo3::call::PyCallArgs<'py> + Send + 'static,
 {

@@ -1,8 +1,12 @@
 //! The runtime that everything waits on, and the waiting itself.
 
 use std::future::Future;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
@@ -22,7 +26,8 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
     if let Some((_, runtime)) = runtime.filter(|(owner, _)| *owner == pid) {
         return Ok(runtime);
     }
-    let built = Builder::new_multi_thread().worker_threads(2).thread_name("zooky").enable_all().build();
+    // One thread: it computes next to nothing, and two would wake each other for each request.
+    let built = Builder::new_multi_thread().worker_threads(1).thread_name("zooky").enable_all().build();
     let built = built.map_err(|error| ZookyError::new_err(format!("cannot start a runtime: {error}")))?;
     let built: &'static Runtime = Box::leak(Box::new(built));
     *runtime = Some((pid, built));
@@ -31,14 +36,14 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
 
 /// The process in which something was made; it is of no use in another.
 #[derive(Debug, Clone, Copy)]
-struct Process(u32);
+pub(crate) struct Process(u32);
 
 impl Process {
-    fn present() -> Process {
+    pub(crate) fn present() -> Process {
         Process(std::process::id())
     }
 
-    fn is_present(self) -> bool {
+    pub(crate) fn is_present(self) -> bool {
         self.0 == std::process::id()
     }
 
@@ -86,6 +91,9 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Waits for a future without the GIL. A signal's handler that raises (Ctrl-C) ends the wait and drops the future.
+///
+/// The thread sleeps by itself instead of by the runtime: its timer for the signals would wake one of the runtime's threads
+/// for each wait, most of which end long before.
 pub(crate) fn wait<T, F>(py: Python<'_>, future: F) -> PyResult<T>
 where
     T: Send,
@@ -93,17 +101,70 @@ where
 {
     let runtime = runtime()?;
     py.detach(|| {
-        runtime.block_on(async {
-            tokio::pin!(future);
-            loop {
-                tokio::select! {
-                    biased;
-                    done = &mut future => return Ok(done),
-                    () = tokio::time::sleep(SIGNALS_EVERY) => Python::attach(|py| py.check_signals())?,
-                }
+        let _entered = runtime.enter();
+        let sleeper = Arc::new(Sleeper::here());
+        let waker = Waker::from(sleeper.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        let mut look_for_signals = Some(SIGNALS_EVERY);
+        loop {
+            if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+                return Ok(done);
             }
-        })
+            while !sleeper.sleep(look_for_signals) {
+                look_for_signals = Python::attach(|py| {
+                    py.check_signals()?;
+                    PyResult::Ok(hears_signals(py)?.then_some(SIGNALS_EVERY))
+                })?;
+            }
+        }
     })
+}
+
+/// Whether this thread is the one that runs the handlers of signals; the others need not wake up to look for them.
+fn hears_signals(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    main.eq(threading.call_method0("get_ident")?)
+}
+
+/// A thread that sleeps until its future may go on.
+struct Sleeper {
+    thread: Thread,
+    /// Others may wake the thread for reasons of their own, or take a wake-up that was ours.
+    woken: AtomicBool,
+}
+
+impl Sleeper {
+    fn here() -> Sleeper {
+        Sleeper { thread: std::thread::current(), woken: AtomicBool::new(false) }
+    }
+
+    /// Sleeps until it is woken, for ever or for so long; whether it was.
+    fn sleep(&self, at_most: Option<Duration>) -> bool {
+        let until = at_most.map(|at_most| Instant::now() + at_most);
+        loop {
+            if self.woken.swap(false, Ordering::Acquire) {
+                return true;
+            }
+            match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return false,
+                Some(left) => std::thread::park_timeout(left),
+                None => std::thread::park(),
+            }
+        }
+    }
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
 }
 
 /// A duration from Python's seconds.

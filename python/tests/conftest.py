@@ -21,7 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def eventually(condition, timeout=30):
+def eventually(condition, timeout=60):
     """Waits until something is so, and returns it."""
     deadline = time.monotonic() + timeout
     while True:

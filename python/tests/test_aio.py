@@ -1,6 +1,8 @@
 """Locks for asyncio."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
@@ -130,3 +132,47 @@ def test_a_lost_lock_says_so(brief, path):
                     assert lock.lost and not lock.is_acquired
 
     asyncio.run(main())
+
+
+def test_a_program_that_keeps_the_gil_keeps_its_session(brief, path):
+    """What comes meanwhile must not have the runtime's threads wait for the GIL: nobody would keep the session alive."""
+
+    async def main():
+        with zooky.Client(hosts=brief.hosts, timeout=2) as client:
+            size, took, session = 10_000_000, 0.0, client.client_id
+            while took < 2 * client.session_timeout:
+                locks = [client.async_lock(f"{path}-{number}") for number in range(8)]
+                asking = [asyncio.ensure_future(lock.acquire()) for lock in locks]
+                # They ask; the answers come while one call of C keeps the GIL.
+                await asyncio.sleep(0)
+                begun = time.monotonic()
+                sum(range(size))
+                took = time.monotonic() - begun
+                await asyncio.gather(*asking)
+                assert not any(lock.lost for lock in locks) and client.client_id == session
+                for lock in locks:
+                    await lock.release()
+                size = int(size * max(2, 3 * client.session_timeout / took))
+
+    asyncio.run(main())
+
+
+def test_each_event_loop_gets_its_own_results(client, path):
+    """Loops in threads, one after the other and beside each other, on one client."""
+
+    async def take(number):
+        for turn in range(20):
+            async with client.async_lock(f"{path}-{number % 2}") as lock:
+                assert lock.is_acquired
+        return number
+
+    def in_loops(number):
+        done.append([asyncio.run(take(number)) for _ in range(3)])
+
+    done = []
+    threads = [threading.Thread(target=in_loops, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == [[number] * 3 for number in range(4)]

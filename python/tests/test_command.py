@@ -97,7 +97,8 @@ class TestSignals:
                 assert waiting.communicate() == ("", "") and waiting.returncode == -signal.SIGINT
 
     def test_the_command_ends_when_its_lock_is_lost(self, brief, path, command):
-        args = ["--servers", brief.hosts, "--session-timeout", "1", "run", path, "--", "sh", "-c", "echo on; exec sleep 1000"]
+        # Long enough that a busy machine does not lose it before it is on.
+        args = ["--servers", brief.hosts, "--session-timeout", "5", "run", path, "--", "sh", "-c", "echo on; exec sleep 1000"]
         with self.start(command, *args) as running:
             assert running.stdout.readline() == "on\n"
             brief.stop()

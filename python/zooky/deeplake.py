@@ -15,7 +15,8 @@ must therefore call it by one name: a bucket's URL, or the same mount point.
 With deeplake 3.9 take the write lock around opening *and* writing, with ``lock_enabled=False``, and the read lock
 around opening and reading, also where writers only append. Set ``deeplake.constants.LOCKS_ENABLED = False`` besides:
 the views that a filter makes do not inherit ``lock_enabled``, and take Deep Lake's own lock in spite of it. With
-deeplake 4 plain appends need no lock; read-modify-write does.
+deeplake 4 appends may go beside each other, but a change of what is there may be lost beside an append: hold the read
+lock around opening and appending, and the write lock around read-modify-write.
 """
 
 import contextlib

@@ -10,6 +10,7 @@
 
 mod doors;
 mod serve;
+mod shares;
 mod time;
 mod words;
 
@@ -18,7 +19,6 @@ pub(crate) use time::now;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,14 +44,10 @@ const FIRST_CONN: usize = 1 + DOORS;
 const EVENTS: usize = 1_024;
 /// The longest sleep: after the machine was suspended, sessions are looked at within this time.
 const MAX_SLEEP: Duration = Duration::from_millis(500);
-/// How long those connections are served in one turn that had more to ask than their share at an earlier one; one
-/// portion is served in any case.
-const BACKLOG: Duration = Duration::from_micros(500);
-/// The same while there are others, who are to wait for no more than that.
-const BACKLOG_BESIDE: Duration = Duration::from_micros(50);
-/// So many connections are closed in one turn while there are such others: the kernel takes its time for each.
-const LEAVES_BESIDE: usize = 2;
-/// For so long after it was served a connection counts as one of those others, in milliseconds.
+/// A turn and its sleep take less than this, in milliseconds, unless everything stood still.
+const STANDSTILL_MS: u64 = 1_000;
+/// For so long after it was served a connection that asks little counts as one that others are not to keep waiting, in
+/// milliseconds.
 const BESIDE_MS: u64 = 20;
 /// How much is read from one connection in one turn, in bytes.
 const READ_BYTES: usize = 64 << 10;
@@ -76,7 +72,6 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Run {
     config: Config,
-    addr: SocketAddr,
     poll: Poll,
     doors: Doors,
     tls: Option<Tls>,
@@ -100,6 +95,8 @@ pub(crate) struct Run {
     leaving: VecDeque<u64>,
     /// When a connection that asks little was served last, in `mono_ms`.
     light_ms: u64,
+    /// The process was stopped, or the machine, before this turn.
+    stood_still: bool,
     /// Times in `mono_ms` at which connections are looked at, ascending.
     first_packets: VecDeque<(u64, u64)>,
     closings: VecDeque<(u64, u64)>,
@@ -119,7 +116,6 @@ impl Run {
         config: Config,
         poll: Poll,
         (doors, tls): (Vec<Door>, Option<Tls>),
-        addr: SocketAddr,
         (core, syncer, snapshotter): (Core, Syncer, Snapshotter),
         asked: Arc<Asked>,
     ) -> Result<Run, StartError> {
@@ -127,7 +123,6 @@ impl Run {
         let now = time::now();
         let mut run = Run {
             config,
-            addr,
             poll,
             doors,
             tls,
@@ -145,6 +140,7 @@ impl Run {
             dirty: Vec::new(),
             leaving: VecDeque::new(),
             light_ms: 0,
+            stood_still: false,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
             received: 0,
@@ -171,7 +167,9 @@ impl Run {
         let mut events = Events::with_capacity(EVENTS);
         while !self.asked.stop.load(Ordering::Acquire) {
             self.wait(&mut events)?;
+            let before_ms = self.now.mono_ms;
             self.now = time::later_than(self.now);
+            self.stood_still = self.now.mono_ms - before_ms > STANDSTILL_MS;
             self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();
@@ -279,6 +277,7 @@ impl Run {
     fn sleep(&self) -> Duration {
         if self.snapshotter.has_work(self.syncer.durable())
             || !self.leaving.is_empty()
+            || !self.dirty.is_empty()
             || (self.ready.len() + self.backlog.len() > 0 && !self.disk_is_behind())
         {
             return Duration::ZERO;
@@ -306,6 +305,10 @@ impl Run {
         // Frames that are not read yet, because the disk is behind, are signs of life.
         if !self.reads_held && self.core.next_tick().is_some_and(|at| at <= now_ms) {
             self.step(Input::Tick);
+            if self.core.next_tick().is_some_and(|at| at <= now_ms) {
+                // It is one of several: nobody is to wait for the sync of each.
+                self.syncer.note_waiting();
+            }
         }
         while let Some(&(at, key)) = self.first_packets.front()
             && at <= now_ms
@@ -326,8 +329,7 @@ impl Run {
 
     /// Closes connections that have nothing left to send.
     fn close_some(&mut self) {
-        let most = if self.is_beside() { LEAVES_BESIDE } else { usize::MAX };
-        for _ in 0..most.min(self.leaving.len()) {
+        for _ in 0..self.shares().leaves.min(self.leaving.len()) {
             if let Some(key) = self.leaving.pop_front() {
                 self.drop_conn(key);
             }
@@ -408,6 +410,9 @@ impl Run {
         self.syncer.finish()?;
         self.release();
         self.flush();
+        while !self.dirty.is_empty() {
+            self.flush();
+        }
         for key in self.conns.keys() {
             if let Some(conn) = self.conns.get(key) {
                 conn.shut_down(&mut self.scratch, 16);

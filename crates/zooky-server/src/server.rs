@@ -128,7 +128,7 @@ impl Server {
         tracing::info!(%addr, dir = %dir.path().display(), replayed, "serving");
         let stopper = Stopper { asked: Arc::default(), waker };
         let durable = (core, syncer, snapshotter);
-        let run = Run::new(config, poll, (doors, loaded), addr, durable, Arc::clone(&stopper.asked))?;
+        let run = Run::new(config, poll, (doors, loaded), durable, Arc::clone(&stopper.asked))?;
         let thread = thread::Builder::new()
             .name("zooky-server".into())
             .spawn(move || {

@@ -141,7 +141,8 @@ fn soak_a_killed_server_has_lost_nothing_it_acknowledged() {
 fn kill_and_verify(cycles: usize) {
     let dir = TempDir::new().unwrap();
     let mut server = ServerChild::start(dir.path());
-    let mut holder = Raw::connect(server.addr);
+    // Long enough for a machine that has much else to do: what ends with its time has not been lost.
+    let mut holder = Raw::connect_for(server.addr, 40_000);
     holder.create("/load", CreateMode::PERSISTENT, b"").unwrap();
     holder.create("/held", CreateMode::EPHEMERAL, b"").unwrap();
     let mut random: u64 = 0x2545_f491_4f6c_dd1d ^ u64::from(std::process::id());

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::child::{ServerChild, serve_if_child};
+use support::child::{OUTSTANDING, ServerChild, serve_if_child};
 use support::{Raw, create};
 use tempfile::TempDir;
 use zooky_wire::file::{Entry, FileHeader, entry_at};
@@ -103,6 +103,24 @@ fn each_answer_follows_the_sync_of_its_write() {
         }
     }
     assert!(answers >= 101 && syncs >= 101, "{answers} answers, {syncs} syncs");
+}
+
+/// Seen by how few share a sync.
+#[test]
+fn no_more_of_ones_writes_wait_for_the_disk_than_may() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let trace = out.path().join("trace");
+    let outstanding = format!("--env={OUTSTANDING}=2");
+    let server = ServerChild::start_under(&strace(&trace, &[&outstanding]), dir.path());
+    let mut client = Raw::connect(server.addr);
+    let creates: Vec<_> = (0..100).map(|n| create(&format!("/n{n}"), CreateMode::PERSISTENT, b"x")).collect();
+    client.send(&creates).unwrap();
+    for _ in &creates {
+        assert_eq!(client.reply().unwrap().0.err, ErrorCode::OK);
+    }
+    drop(server);
+    let syncs = calls(&trace).into_iter().filter(|call| *call == Call::LogSynced).count();
+    assert!(syncs >= creates.len() / 2, "{syncs} syncs for {} writes, two at a time", creates.len());
 }
 
 /// Writes with so many in flight until the server is gone; the paths that were acknowledged.

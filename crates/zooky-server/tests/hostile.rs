@@ -1,5 +1,6 @@
 //! Two dozen hostile clients, in a process of their own that is held to a fifth of one core: the server's memory stays
-//! under its bounds, and a good client gets its answers. How fast it gets them is measured by `zooky-bench hostile`.
+//! under its bounds, and a good client gets its answers. A further one fills the tree meanwhile. How fast the good one gets its
+//! answers is measured by `zooky-bench hostile`.
 // Helpers of a test fail it by panicking, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,16 +15,25 @@ use support::{Raw, config, word};
 use tempfile::TempDir;
 use zooky_server::{FourLetterWords, Server};
 use zooky_testkit::{HOSTILE_CLIENTS, HOSTILE_SHARE, Talk, attack};
-use zooky_wire::{CreateMode, Request};
+use zooky_wire::{CreateMode, ErrorCode, Request};
 
 const ADDR: &str = "ZOOKY_TEST_HOSTILE_ADDR";
 const DIR: &str = "ZOOKY_TEST_HOSTILE_DIR";
 const MIB: usize = 1 << 20;
-/// Each of the three bounds.
+/// Each of the three bounds: on the tree, on watches, on buffers.
 const BOUND: usize = 24 * MIB;
 /// What may come on top: the log's buffers and what the allocator keeps.
 const BESIDES: usize = 32 * MIB;
 const TIME: Duration = Duration::from_secs(12);
+/// What the greedy client puts into each of its nodes.
+const GREED: usize = 256 << 10;
+/// What it leaves room for, so that the attackers have the node that they read and do not read.
+const ROOM: usize = 2 * MIB;
+
+/// One more node, if there is room for it.
+fn grab(greedy: &mut Raw, number: usize) -> Result<String, ErrorCode> {
+    greedy.create(&format!("/greedy{number}"), CreateMode::PERSISTENT, &[9; GREED])
+}
 
 /// This very test binary again, as something else.
 fn again(test: &str) -> Command {
@@ -69,18 +79,34 @@ fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
     let addr: SocketAddr = server.expect_line("serving", Duration::from_secs(20)).parse().unwrap();
     let mut good = Raw::connect(addr);
     good.create("/good", CreateMode::PERSISTENT, b"good").unwrap();
+    let mut greedy = Raw::connect(addr);
+    let mut grabbed = 0;
+    while grabbed < (BOUND - ROOM) / GREED {
+        grab(&mut greedy, grabbed).unwrap();
+        grabbed += 1;
+    }
     let quiet = peak(server.pid());
 
     let mut hostile = again("attack_as_child");
     let hostile =
         hostile.env(ADDR, addr.to_string()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    zooky_testkit::eventually(Duration::from_secs(60), "the attackers' node", || {
+        good.exists("/hostile-large", false)
+    });
     let begin = std::time::Instant::now();
-    let mut answers = 0_usize;
+    let (mut answers, mut refused) = (0_usize, 0_usize);
     while begin.elapsed() < TIME {
         good.call(Request::SetData { path: "/good".into(), data: None, version: -1 }).unwrap();
         let path = good.create("/e", CreateMode::EPHEMERAL, b"").unwrap();
         good.call(Request::Delete { path, version: -1 }).unwrap();
         answers += 3;
+        match grab(&mut greedy, grabbed) {
+            Ok(_) => grabbed += 1,
+            Err(code) => {
+                assert_eq!(code, ErrorCode::QUOTA_EXCEEDED);
+                refused += 1;
+            }
+        }
     }
     let said = hostile.wait_with_output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
@@ -90,8 +116,10 @@ fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
     for kind in ["oversized", "malformed", "watch bomb", "flood"] {
         assert!(!said.contains(&format!("(\"{kind}\", 0)")), "nothing came of the {kind}: {said}");
     }
+    assert!(grabbed * GREED < BOUND && refused > 0, "the tree took {grabbed} nodes of {GREED} bytes");
     let grown = peak(server.pid()) - quiet;
-    let bound = 3 * BOUND + BESIDES;
+    // The tree was nearly full before.
+    let bound = 2 * BOUND + ROOM + BESIDES;
     println!("{} MiB in quiet; grown by {} MiB, {} are the bound", quiet / MIB, grown / MIB, bound / MIB);
     assert!(grown < bound, "{} MiB more than in quiet, {} MiB are the bound", grown / MIB, bound / MIB);
     // All of it goes away again with the connections, but for the tree.

@@ -181,6 +181,23 @@ fn watches_of_one_session() {
 }
 
 #[test]
+fn answers_that_nobody_reads() {
+    let mut b = Bench::with(|limits| {
+        (limits.unread_soft_bytes, limits.unread_hard_bytes) = (200_000, 1_000_000);
+    });
+    let mut late = b.connect();
+    late.create("/large", CreateMode::PERSISTENT, &[7; 100_000]).unwrap();
+    // Ten times as much as sockets keep; it can wait where it is, in the tree.
+    let one = Request::GetData { path: "/large".into(), watch: false };
+    late.send(&vec![one; 1_000]).unwrap();
+    (0..20).for_each(|_| b.goes_on());
+    for _ in 0..1_000 {
+        let (header, body) = late.reply().expect("who only reads late is not closed");
+        assert_eq!((header.err, body.len() > 100_000), (ErrorCode::OK, true));
+    }
+}
+
+#[test]
 fn bytes_that_nobody_reads() {
     let mut b = Bench::with(|limits| {
         (limits.unread_soft_bytes, limits.unread_hard_bytes) = (100_000, 1_000_000);
@@ -239,6 +256,18 @@ fn bytes_of_the_tree() {
     assert!(b.good.exists("/fill0", false).is_some());
     filler.call(Request::Delete { path: "/fill0".into(), version: -1 }).unwrap();
     b.goes_on();
+}
+
+#[test]
+fn bytes_of_one_sessions_watches() {
+    let mut b = Bench::with(|limits| limits.core.max_watch_bytes_per_session = 10_000);
+    let mut bomber = b.connect();
+    let exists = |i: usize| Request::Exists { path: format!("/{}{i}", "x".repeat(2_000)), watch: true };
+    let answers: Vec<_> = (0..5).map(|i| bomber.call(exists(i)).unwrap_err()).collect();
+    assert_eq!(answers[..4], [ErrorCode::NO_NODE; 4]);
+    assert_eq!(answers[4], ErrorCode::INVALID_CALLBACK);
+    b.goes_on();
+    assert!(b.good.exists(&format!("/{}0", "x".repeat(2_000)), true).is_none(), "each session has its own");
 }
 
 #[test]

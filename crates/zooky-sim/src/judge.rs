@@ -5,8 +5,8 @@
 //! - Tokens grow in the order of grants, and a fenced register refuses the stale ones.
 //! - A guard never says Held past its deadline, and Lost is final.
 //! - Who says Held has a node in the server's tree: of its own session, or (persistent) of none.
-//! - Whoever comes after a holder that vanished comes no sooner than the lock's delay after that. (Its session's end, from
-//!   which the delay counts, is not looked at.)
+//! - Whoever comes after a holder that vanished comes no sooner than the lock's delay after the last look at which the
+//!   server still had its node.
 //! - Everybody is served in the end, and nobody is left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,7 +118,11 @@ impl AddAssign for Counts {
 /// A holder of a lock with a delay is gone with its machine.
 #[derive(Debug)]
 struct Vanished {
-    at_ms: u64,
+    /// Its node, which its session leaves behind.
+    path: String,
+    /// When the server was last seen to have that node. Nobody can know that the holder is gone before: the delay counts
+    /// from later than this.
+    there_ms: u64,
     mode: Mode,
     delay: Duration,
 }
@@ -263,7 +267,8 @@ impl Judge {
             let (delay, mode) = (held.grant.recipe.delay(), held.grant.mode);
             // One that stood still knows nothing of the time.
             if !delay.is_zero() && was_running && held.taken.is_held() {
-                let vanished = Vanished { at_ms: state.now_ms, mode, delay };
+                let path = held.taken.path().to_owned();
+                let vanished = Vanished { path, there_ms: state.now_ms, mode, delay };
                 state.vanished.entry(held.grant.lock).or_default().push(vanished);
             }
             guards.push(held.taken);
@@ -333,6 +338,13 @@ impl Judge {
             holding.push((id, grant));
         }
         let holding: BTreeSet<u64> = holding.into_iter().map(|(id, _)| id).collect();
+        let now = state.now_ms;
+        for gone in state.vanished.values_mut().flatten() {
+            // A deletion that a power cut takes back was shown to nobody: the node is simply still there.
+            if let Some(Some(_)) = node(&gone.path) {
+                gone.there_ms = now;
+            }
+        }
         state.writes_arrive(&holding);
         if let Some(wrong) = state.wrong.take() {
             panic!("{wrong}");
@@ -367,7 +379,7 @@ impl State {
         for gone in waited_for {
             self.counts.waited_out += 1;
             // Clocks may go a little too fast.
-            let least_ms = gone.at_ms + gone.delay.as_millis() as u64 * 95 / 100;
+            let least_ms = gone.there_ms + gone.delay.as_millis() as u64 * 95 / 100;
             if knows && now < least_ms {
                 let what = format!("{} holds {} at {now} ms, {gone:?} is not over", grant.worker, grant.lock);
                 self.wrong.get_or_insert(what);

@@ -8,6 +8,9 @@ use super::{Core, Now, Output};
 
 /// How many nodes one look at containers and TTL nodes removes at most.
 const MAX_REAPED: usize = 10_000;
+/// How many sessions one tick ends at most; the next one follows at once. Thousands may be due together, those of a machine
+/// that is gone or of clients that only come and go, and nobody is to wait for all of them.
+const ENDED_BY_TICK: usize = 16;
 
 impl Core {
     /// The end of recovery: every session gets its whole timeout from `now`. Ephemerals whose
@@ -26,7 +29,8 @@ impl Core {
 
     /// Ends what is over.
     pub(super) fn tick(&mut self, out: &mut Vec<Output>) {
-        while let Some(session) = self.sessions.pop_expired(self.now.mono_ms) {
+        for _ in 0..ENDED_BY_TICK {
+            let Some(session) = self.sessions.pop_expired(self.now.mono_ms) else { break };
             self.sessions_expired += 1;
             self.ephemerals_expired += self.tree.ephemerals(session).len() as u64;
             self.end_session(session, 0, out);

@@ -20,7 +20,7 @@ pub(super) enum Mode {
 
 #[derive(Debug)]
 struct Watched {
-    path: Box<str>,
+    path: String,
     /// Sorted by connection, at most one watch each.
     watchers: Vec<Watcher>,
 }
@@ -35,6 +35,11 @@ struct Watcher {
 
 /// What a watch counts besides its path, in bytes: about what its places in the tables take.
 const WATCH_BYTES: u64 = 128;
+
+/// A free place keeps so many bytes for its next path, and room for so many watchers. To give back hundreds of thousands of
+/// little pieces would cost as much again at the next large allocation, when the allocator puts them together.
+const KEPT_PATH: usize = 128;
+const KEPT_WATCHERS: usize = 4;
 
 /// The watches of one connection: their places, in no order, and what they count. A list, because a table of a hundred
 /// thousand would grow in leaps that everyone waits for.
@@ -236,14 +241,13 @@ impl Watches {
     }
 
     fn place(&mut self, path: &str) -> u32 {
-        let watched = Watched { path: path.into(), watchers: Vec::with_capacity(1) };
         let place = match self.free.pop() {
             Some(place) => {
-                self.places[place as usize] = watched;
+                self.places[place as usize].path.push_str(path);
                 place
             }
             None => {
-                self.places.push(watched);
+                self.places.push(Watched { path: path.into(), watchers: Vec::with_capacity(1) });
                 (self.places.len() - 1) as u32
             }
         };
@@ -279,9 +283,10 @@ impl Watches {
     fn free_if_empty(&mut self, place: u32) {
         let watched = &mut self.places[place as usize];
         if watched.watchers.is_empty() {
-            let path = std::mem::take(&mut watched.path);
-            watched.watchers = Vec::new();
-            self.index.remove(self.hashing.of(&*path), place);
+            self.index.remove(self.hashing.of(watched.path.as_str()), place);
+            watched.path.clear();
+            watched.path.shrink_to(KEPT_PATH);
+            watched.watchers.shrink_to(KEPT_WATCHERS);
             self.free.push(place);
         }
     }

@@ -5,8 +5,10 @@ use std::net::{IpAddr, Shutdown};
 
 use bytes::{Buf, Bytes, BytesMut};
 use mio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use rustls::ServerConnection;
-use zooky_wire::{FrameError, take_frame};
+use zooky_wire::{FrameError, frame_end, take_frame};
 
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
@@ -22,6 +24,23 @@ pub(crate) enum Fill {
     /// The other side has finished.
     End,
 }
+
+/// What writing once came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything is sent.
+    All,
+    /// The socket takes more, but others come first.
+    Portion,
+    /// The socket takes no more for now.
+    Full,
+}
+
+/// So much is written to a socket at once: the kernel copies it, and wakes its reader, while everybody waits.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// Who has sent so much of a frame has room made for all of it.
+const LONG_FRAME: usize = 64 << 10;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,11 +141,6 @@ impl Conn {
         now_ms.saturating_sub(self.since_ms) < NEW_MS
     }
 
-    /// For registering with a poll.
-    pub(super) fn source(&mut self) -> &mut TcpStream {
-        &mut self.socket
-    }
-
     /// Its other end, `host:port`.
     pub(crate) fn address(&self) -> String {
         // One that is gone already has no address; the host is known still.
@@ -214,6 +228,13 @@ impl Conn {
     /// The next whole frame that has come in, without its length.
     pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<Bytes>, FrameError> {
         let frame = take_frame(&mut self.input, limit);
+        if let Ok(None) = frame
+            && self.input.len() >= LONG_FRAME
+            && let Some(end) = frame_end(&self.input, limit)?
+        {
+            // To grow by and by would be to copy it again and again, in leaps that everybody waits for.
+            self.input.reserve(end.saturating_sub(self.input.len()));
+        }
         if self.input.is_empty() && self.input.capacity() > 0 {
             // Thousands of idle sessions must not hold a buffer each.
             self.input = BytesMut::new();
@@ -236,25 +257,33 @@ impl Conn {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Writes what the socket takes. Returns whether everything is sent.
-    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+    /// Writes what the socket takes, up to a portion. `ends`: if it is to be closed, then at once.
+    pub(crate) fn flush(&mut self, ends: bool) -> io::Result<Flushed> {
         if self.tls.is_some() {
             return self.flush_through_tls();
         }
+        // The last answer leaves together with the end of the connection: one packet less.
+        let more = if ends && self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
         while !self.output.is_empty() {
-            match self.socket.write(&self.output) {
-                Ok(n) => self.output.advance(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+            let portion = &self.output[..self.output.len().min(FLUSH_BYTES)];
+            match send(&self.socket, portion, more | SendFlags::NOSIGNAL) {
+                Ok(n) => {
+                    self.output.advance(n);
+                    if n == FLUSH_BYTES && !self.output.is_empty() {
+                        return Ok(Flushed::Portion);
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => return Ok(Flushed::Full),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         self.output = BytesMut::new();
-        Ok(true)
+        Ok(Flushed::All)
     }
 
-    fn flush_through_tls(&mut self) -> io::Result<bool> {
-        let Some(tls) = &mut self.tls else { return Ok(true) };
+    fn flush_through_tls(&mut self) -> io::Result<Flushed> {
+        let Some(tls) = &mut self.tls else { return Ok(Flushed::All) };
         loop {
             // It takes a bounded amount; before the end of the handshake it only keeps it.
             if !tls.is_handshaking() && !self.output.is_empty() {
@@ -266,7 +295,7 @@ impl Conn {
             }
             match tls.write_tls(&mut self.socket) {
                 Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Full),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -274,7 +303,7 @@ impl Conn {
         if self.output.is_empty() {
             self.output = BytesMut::new();
         }
-        Ok(self.output.is_empty())
+        Ok(if self.output.is_empty() { Flushed::All } else { Flushed::Full })
     }
 
     /// What all of its buffers take.

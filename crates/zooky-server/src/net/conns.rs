@@ -71,7 +71,6 @@ impl Conns {
         registry: &Registry,
         first_token: usize,
     ) -> io::Result<u64> {
-        socket.set_nodelay(true)?;
         let slot = self.free.last().copied().unwrap_or(self.slots.len());
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, Token(slot + first_token), both)?;
@@ -96,11 +95,11 @@ impl Conns {
         self.at(Self::slot(key)).filter(|conn| conn.key == key)
     }
 
-    /// Takes a connection out; dropping it closes the socket.
-    pub(crate) fn remove(&mut self, key: u64, registry: &Registry) -> Option<Conn> {
+    /// Takes a connection out; dropping it closes the socket, which takes it out of the poll, too.
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Conn> {
         self.get(key)?;
         let slot = Self::slot(key);
-        let mut conn = self.slots[slot].take()?;
+        let conn = self.slots[slot].take()?;
         self.free.push(slot);
         self.count -= 1;
         self.buffer_bytes -= conn.measured;
@@ -110,8 +109,6 @@ impl Conns {
                 self.per_address.remove(&conn.peer);
             }
         }
-        // The socket is closed next, which removes it anyway.
-        let _ = registry.deregister(conn.source());
         Some(conn)
     }
 

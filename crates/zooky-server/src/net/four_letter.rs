@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) numbers: Numbers,
     pub(crate) latency: Latency,
     pub(crate) port: u16,
+    /// That of TLS, if there is one.
+    pub(crate) tls_port: Option<u16>,
     pub(crate) clients: Vec<Client>,
     /// When each session ends (milliseconds since 1970), its id, whether it has a connection; sorted.
     pub(crate) endings: Vec<(i64, i64, bool)>,
@@ -134,9 +136,10 @@ fn monitor(facts: &Facts) -> String {
 fn settings(config: &Config, facts: &Facts) -> String {
     let dir = config.data_dir.join("version-2");
     format!(
-        "clientPort={}\nsecureClientPort=-1\ndataDir={}\ndataLogDir={}\ntickTime={}\nmaxClientCnxns={}\n\
+        "clientPort={}\nsecureClientPort={}\ndataDir={}\ndataLogDir={}\ntickTime={}\nmaxClientCnxns={}\n\
          minSessionTimeout={}\nmaxSessionTimeout={}\nserverId=0\n",
         facts.port,
+        facts.tls_port.map_or(-1, i32::from),
         dir.display(),
         dir.display(),
         config.tick.as_millis(),

@@ -17,6 +17,8 @@ pub(crate) fn bind(addr: SocketAddr) -> Result<Socket, StartError> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        // Those who come in by it have it from the first: one call less for each.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&addr.into())?;
         Ok(socket)
     };
@@ -60,6 +62,11 @@ impl Listener {
         let socket = TcpListener::from_std(socket.into());
         let addr = socket.local_addr().map_err(|source| StartError::Listen { addr, source })?;
         Ok((Listener { socket }, addr))
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.socket.local_addr().ok().map(|addr| addr.port())
     }
 
     /// For registering with a poll.

@@ -13,7 +13,7 @@ mod subject;
 mod tls;
 mod traffic;
 
-pub(crate) use conn::{Conn, Fill, Trade};
+pub(crate) use conn::{Conn, Fill, Flushed, Trade};
 pub(crate) use conns::Conns;
 pub(crate) use effort::Effort;
 pub(crate) use listener::{Accepted, Listener, bind, local_addr};

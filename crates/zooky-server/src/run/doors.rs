@@ -10,10 +10,6 @@ use crate::net::{Accepted, Listener, Trade};
 const FIRST_DOOR: usize = 1;
 /// So many doors there may be.
 pub(super) const DOORS: usize = 3;
-/// How many connections are accepted at one door in one turn.
-const ACCEPTS: usize = 32;
-/// The same while there are clients who ask little, and are not to wait for all of them.
-const ACCEPTS_BESIDE: usize = 1;
 /// How long to wait when there is no room for another connection.
 const ACCEPT_AGAIN_MS: u64 = 100;
 
@@ -51,6 +47,11 @@ impl Doors {
                 .map_err(|source| StartError::System { what: "watch the listening socket", source })?;
         }
         Ok(Doors { doors, refused: 0 })
+    }
+
+    /// The port of those who come in for this.
+    pub(super) fn port(&self, trade: Trade) -> Option<u16> {
+        self.doors.iter().find(|door| door.trade == trade)?.listener.port()
     }
 
     /// Somebody knocks.
@@ -91,7 +92,7 @@ impl Run {
         if self.doors.doors[at].accept_at.is_none_or(|time| time > now_ms) {
             return;
         }
-        for _ in 0..if self.is_beside() { ACCEPTS_BESIDE } else { ACCEPTS } {
+        for _ in 0..self.shares().accepts {
             let door = &mut self.doors.doors[at];
             let trade = door.trade;
             match door.listener.accept() {

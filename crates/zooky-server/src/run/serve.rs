@@ -1,20 +1,17 @@
 //! From sockets to the core and back: the part of the loop that is about connections.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{BACKLOG, BACKLOG_BESIDE, BESIDE_MS, LINGER_MS, Run};
+use super::shares::Shares;
+use super::{BESIDE_MS, LINGER_MS, Run};
 use crate::core::{ConnId, Core, Input};
 use crate::error::ServerError;
-use crate::net::{Conn, Fill, Tls, Trade, four_letter, metrics};
+use crate::net::{Conn, Fill, Flushed, Tls, Trade, four_letter, metrics};
 
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
-/// For how long it is served then; one frame is in any case.
-const SHARE: Duration = Duration::from_micros(200);
-/// The same while there are others who ask little, and are to wait for no more than that for each of the rest.
-const SHARE_BESIDE: Duration = Duration::from_micros(50);
 
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
@@ -97,7 +94,7 @@ impl Run {
                 self.serve_slot(slot);
             }
         }
-        let limit = if self.is_beside() { BACKLOG_BESIDE } else { BACKLOG };
+        let limit = self.shares().backlog;
         let begin = Instant::now();
         while !self.backlog.is_empty() && !self.holds_reads()? {
             if let Some(slot) = self.backlog.pop_front() {
@@ -110,9 +107,15 @@ impl Run {
         Ok(())
     }
 
-    /// Whether somebody has been served of late who asks little.
+    /// How the time is shared out now.
+    pub(super) fn shares(&self) -> Shares {
+        Shares::of(self.is_beside())
+    }
+
+    /// Whether somebody has been served of late who asks little. Not right after a standstill: then everybody's requests
+    /// are read before sessions are counted out.
     pub(super) fn is_beside(&self) -> bool {
-        self.now.mono_ms - self.light_ms <= BESIDE_MS
+        !self.stood_still && self.now.mono_ms - self.light_ms <= BESIDE_MS
     }
 
     /// Whether the disk is so far behind that nothing more is read.
@@ -146,7 +149,7 @@ impl Run {
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
         let alone = self.ready.is_empty() && self.backlog.is_empty();
-        let share = if alone || !self.is_beside() { SHARE } else { SHARE_BESIDE };
+        let share = self.shares().each(alone);
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
@@ -267,7 +270,7 @@ impl Run {
     /// Closes a connection at once; what waits for it is lost.
     pub(super) fn drop_conn(&mut self, key: u64) {
         self.forget(key);
-        if let Some(mut conn) = self.conns.remove(key, self.poll.registry()) {
+        if let Some(mut conn) = self.conns.remove(key) {
             conn.shut_down(&mut self.scratch, READS_AT_END);
             self.doors.look_again();
         }
@@ -293,21 +296,24 @@ impl Run {
         }
     }
 
-    /// Writes once to each socket that has output, and goes on reading where enough has drained.
+    /// Writes once to each socket that has output, and goes on reading where enough has drained. What has more than a portion
+    /// to send goes on in the next turn.
     pub(super) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        let ends = !self.is_beside();
         for slot in dirty.drain(..) {
             let Some(conn) = self.conns.at(slot) else { continue };
-            conn.in_dirty = false;
-            let key = conn.key;
-            match conn.flush() {
-                Ok(sent) if conn.close_when_sent => {
-                    if sent {
-                        self.leaving.push_back(key);
-                    } else {
-                        self.closings.push_back((self.now.mono_ms + LINGER_MS, key));
-                    }
-                }
+            let (key, flushed) = (conn.key, conn.flush(ends));
+            conn.in_dirty = matches!(flushed, Ok(Flushed::Portion));
+            if conn.in_dirty {
+                self.dirty.push(slot);
+            }
+            match flushed {
+                Ok(flushed) if conn.close_when_sent => match flushed {
+                    Flushed::All => self.leaving.push_back(key),
+                    Flushed::Full => self.closings.push_back((self.now.mono_ms + LINGER_MS, key)),
+                    Flushed::Portion => {}
+                },
                 Ok(_) => {
                     if conn.paused && !conn.is_behind(&self.config.limits) {
                         conn.paused = false;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Run;
 use crate::core::ConnId;
 use crate::net::four_letter::{self, Client, Facts};
-use crate::net::{Conn, Latency, Numbers};
+use crate::net::{Conn, Latency, Numbers, Trade};
 
 impl Run {
     /// Answers a word and closes the connection.
@@ -49,9 +49,13 @@ impl Run {
     }
 
     fn facts(&mut self, word: &str) -> Facts {
-        let (numbers, latency, port) = (self.numbers(), self.latency, self.addr.port());
-        let mut facts = Facts { numbers, latency, port, ..Facts::default() };
+        let (numbers, latency) = (self.numbers(), self.latency);
+        let mut facts = Facts { numbers, latency, ..Facts::default() };
         match word {
+            "conf" => {
+                facts.port = self.doors.port(Trade::Client).unwrap_or_default();
+                facts.tls_port = self.doors.port(Trade::Tls);
+            }
             "stat" | "cons" => facts.clients = self.clients(),
             "dump" => {
                 facts.owners = self.core.ephemeral_reports();

@@ -13,6 +13,8 @@ use zooky_server::{Config, Server};
 const DIR: &str = "ZOOKY_TEST_SERVER_DIR";
 /// Transactions between snapshots, if not the default.
 pub const SNAPSHOTS: &str = "ZOOKY_TEST_SERVER_SNAPSHOTS";
+/// Requests of one connection that may wait for the disk, if not the default.
+pub const OUTSTANDING: &str = "ZOOKY_TEST_SERVER_OUTSTANDING";
 
 /// To be called by a test named `serve_as_child` in each binary that uses [`ServerChild`]: serves, if this
 /// process is such a child, until it is killed or fails.
@@ -21,6 +23,9 @@ pub fn serve_if_child() {
     let mut config = Config::new("127.0.0.1:0".parse().unwrap(), dir);
     if let Ok(transactions) = std::env::var(SNAPSHOTS) {
         config.snapshot_transactions = transactions.parse().unwrap();
+    }
+    if let Ok(requests) = std::env::var(OUTSTANDING) {
+        config.limits.outstanding = requests.parse().unwrap();
     }
     let server = Server::start(config).unwrap();
     let mut stdout = std::io::stdout();
