@@ -129,7 +129,8 @@ fn manual_pages(root: &Path) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let mut groff = Command::new("groff");
-        let output = groff.args(["-Kutf8", "-man", "-Tutf8", "-ww", "-P", "-cbou"]).arg(file.path()).output().unwrap();
+        let output =
+            groff.args(["-Kutf8", "-man", "-Tutf8", "-ww", "-P", "-cbou"]).arg(file.path()).output().unwrap();
         let warnings = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && warnings.is_empty(), "{}: {warnings}", page.display());
         assert!(String::from_utf8_lossy(&output.stdout).contains("SYNOPSIS"), "{}", page.display());
