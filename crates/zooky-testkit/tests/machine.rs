@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use zooky_testkit::MachineClock;
 
-const LOOK: Duration = Duration::from_secs(2);
+const WHILE: Duration = Duration::from_secs(2);
 /// Turns in circles; not for ever, should nobody end it.
 const BURN: &str = "while ((SECONDS < 60)); do :; done";
 
@@ -45,12 +45,24 @@ impl Drop for Ours {
     }
 }
 
-/// What passes in a while by the clock and by the wall, and how much of it these processes had of all processors.
-fn look(burners: &[Pid]) -> (Duration, Duration, Duration) {
-    let had = || burners.iter().copied().map(processor_time).sum::<Duration>();
-    let (begun, mut clock, before) = (Instant::now(), MachineClock::start(), had());
-    std::thread::sleep(LOOK);
-    (clock.elapsed(), begun.elapsed(), (had() - before) / processors())
+/// What passed in a while.
+struct Look {
+    counted: Duration,
+    wall: Duration,
+    /// How much the burners had of all processors: at least, and at most. This process may be kept waiting anywhere.
+    burnt: (Duration, Duration),
+}
+
+fn look(burners: &[Pid]) -> Look {
+    let begun = Instant::now();
+    let mut clock = MachineClock::start();
+    let had = || burners.iter().copied().map(processor_time).sum::<Duration>() / processors();
+    let before = had();
+    std::thread::sleep(WHILE);
+    let least = had() - before;
+    let counted = clock.elapsed();
+    let most = had() - before;
+    Look { counted, wall: begun.elapsed(), burnt: (least, most) }
 }
 
 fn processor_time(pid: Pid) -> Duration {
@@ -69,15 +81,16 @@ fn processors() -> u32 {
 #[test]
 fn it_is_slowed_down_by_others_and_not_by_ourselves() {
     // The kernel's accounts are exact to a tick for each process and processor, and are not read at one moment.
-    let slack = LOOK / 8;
+    let slack = WHILE / 8;
     let strangers: Vec<Stranger> = (0..processors()).map(|_| Stranger::burn()).collect();
-    let (counted, wall, theirs) = look(&strangers.iter().map(|one| one.0).collect::<Vec<_>>());
-    assert!(!theirs.is_zero());
-    assert!(counted + theirs <= wall + slack, "{counted:?} of {wall:?} although others had {theirs:?}");
+    let Look { counted, wall, burnt } = look(&strangers.iter().map(|one| one.0).collect::<Vec<_>>());
+    assert!(!burnt.0.is_zero());
+    assert!(counted + burnt.1 <= wall + slack, "{counted:?} of {wall:?} although others had {burnt:?}");
     drop(strangers);
 
     let burners: Vec<Ours> = (0..processors()).map(|_| Ours::burn()).collect();
-    let (counted, wall, ours) = look(&burners.iter().map(|one| Pid::from_child(&one.0)).collect::<Vec<_>>());
-    assert!(counted + slack >= ours, "{counted:?} of {wall:?} although we ourselves had {ours:?}");
+    let pids: Vec<Pid> = burners.iter().map(|one| Pid::from_child(&one.0)).collect();
+    let Look { counted, wall, burnt } = look(&pids);
+    assert!(counted + slack >= burnt.0, "{counted:?} of {wall:?} although we ourselves had {burnt:?}");
     assert!(counted <= wall + slack, "{counted:?} of {wall:?}");
 }

@@ -391,6 +391,11 @@ impl Entry<'_> {
         let listing = (!self.mirror.is_on(&self.session)).then(|| self.mirror.list(&self.session));
         drop(flight);
         let joining = self.mirror.joining();
+        // What comes last is awaited first: a thread that waits for the lock is woken once and not twice.
+        let listed = match listing {
+            Some(listing) => Some(listing.names(&self.session).await),
+            None => None,
+        };
         let result = match created.await {
             Ok(created) => {
                 recipe.client.set_server_clock(created.stat.ctime_ms);
@@ -405,11 +410,9 @@ impl Entry<'_> {
             }
         };
         drop(joining);
-        match (self.core.created(result), listing) {
-            (Action::List, Some(listing)) => match listing.names(&self.session).await {
-                Ok(children) => Ok(self.core.listed(&children)),
-                Err(_) => Ok(Action::List),
-            },
+        match (self.core.created(result), listed) {
+            (Action::List, Some(Ok(children))) => Ok(self.core.listed(&children)),
+            (Action::List, Some(Err(_))) => Ok(Action::List),
             (Action::List, None) => Ok(self.look().unwrap_or(Action::List)),
             (other, _) => Ok(other),
         }

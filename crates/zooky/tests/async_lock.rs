@@ -49,7 +49,8 @@ async fn enqueued_now_acquired_later(hosts: String) {
 
 backends!(abandoned_at_any_time_with_confirmation:
     ours_abandoned_at_any_time_with_confirmation,
-    apache_abandoned_at_any_time_with_confirmation);
+    apache_abandoned_at_any_time_with_confirmation,
+    ensemble_abandoned_at_any_time_with_confirmation);
 
 async fn abandoned_at_any_time_with_confirmation(hosts: String) {
     let path = path("abandoned");

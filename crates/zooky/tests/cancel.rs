@@ -61,7 +61,10 @@ async fn a_dropped_acquire_leaves_nothing(hosts: String) {
     }
 }
 
-backends!(a_dropped_wait_leaves_nothing: ours_a_dropped_wait_leaves_nothing, apache_a_dropped_wait_leaves_nothing);
+backends!(a_dropped_wait_leaves_nothing:
+    ours_a_dropped_wait_leaves_nothing,
+    apache_a_dropped_wait_leaves_nothing,
+    ensemble_a_dropped_wait_leaves_nothing);
 
 async fn a_dropped_wait_leaves_nothing(hosts: String) {
     let observer = Observer::new(&hosts).await;

@@ -11,7 +11,7 @@ use common::{LONG, Observer, client, client_with_timeout, config, eventually, pa
 use zooky::session::{ConnectError, CreateMode, Error as SessionError, Session, State, TlsConfig, perms};
 use zooky::{Acl, Client, Error, Lock};
 use zooky_server::{Server, TlsSettings};
-use zooky_testkit::{Apache, Ensemble};
+use zooky_testkit::{Apache, Ensemble, MachineClock};
 
 async fn as_user(hosts: &str, credentials: &str) -> Client {
     Client::connect_with(config(hosts).auth("digest", credentials)).await.unwrap()
@@ -233,7 +233,7 @@ fn ensemble_the_next_grant_comes_soon_after_a_lost_quorum() {
         assert!(!waiting.is_finished());
         down.iter().for_each(|member| ensemble.relaunch(*member));
         ensemble.leader();
-        let elected = Instant::now();
+        let mut elected = MachineClock::start();
         let guard = waiting.await.unwrap();
         let gap = elected.elapsed();
         println!("a grant {gap:?} after the election");

@@ -112,7 +112,10 @@ async fn taken_in_the_order_of_the_paths(hosts: String) {
     waiting.await.unwrap().release().await.unwrap();
 }
 
-backends!(opposite_orders_do_not_deadlock: ours_opposite_orders_do_not_deadlock, apache_opposite_orders_do_not_deadlock);
+backends!(opposite_orders_do_not_deadlock:
+    ours_opposite_orders_do_not_deadlock,
+    apache_opposite_orders_do_not_deadlock,
+    ensemble_opposite_orders_do_not_deadlock);
 
 async fn opposite_orders_do_not_deadlock(hosts: String) {
     let paths = three();

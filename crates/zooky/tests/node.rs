@@ -69,7 +69,7 @@ async fn values(hosts: String) {
     assert!(matches!(Node::builder(&client, "no/path"), Err(Error::NodePath { .. })));
 }
 
-backends!(changes: ours_changes_by_others_are_told, apache_changes_by_others_are_told);
+backends!(changes: ours_changes_by_others_are_told, apache_changes_by_others_are_told, ensemble_changes_by_others_are_told);
 
 async fn changes(hosts: String) {
     let (mine, others) = (client(&hosts).await, client(&hosts).await);

@@ -208,15 +208,19 @@ fn numbers_cost_next_to_nothing_unless_somebody_listens() {
     // The facade's own way: a recorder that does nothing, as long as none is installed on this thread.
     let noop = metrics::NoopRecorder;
     metrics::with_local_recorder(&noop, || {
-        let rounds = 100_000;
-        let begun = Instant::now();
-        for _ in 0..rounds {
-            metrics::counter!("zooky_lock_acquires_total", "mode" => "exclusive").increment(1);
-            metrics::histogram!("zooky_lock_wait_seconds", "mode" => "exclusive").record(0.5);
-        }
-        let each = begun.elapsed() / rounds;
+        let rounds = 1_000;
+        let look = |_| {
+            let begun = Instant::now();
+            for _ in 0..rounds {
+                metrics::counter!("zooky_lock_acquires_total", "mode" => "exclusive").increment(1);
+                metrics::histogram!("zooky_lock_wait_seconds", "mode" => "exclusive").record(0.5);
+            }
+            begun.elapsed() / rounds
+        };
+        // The shortest look is one that nobody else's turn fell into.
+        let each = (0..100).map(look).min().unwrap();
         println!("a counter and a histogram: {each:?}");
-        // Without optimisation, on a busy machine.
+        // Without optimisation.
         assert!(each < Duration::from_micros(20), "{each:?}");
     });
 }

@@ -3,13 +3,13 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::kazoo::Kazoo;
 use common::servers::{Ours, TICK, apache};
 use common::{LONG, Observer, Resource, again, client, client_with_timeout, path, telling};
 use zooky::{GuardState, Lock};
-use zooky_testkit::{FencedRegister, Mode, Talk};
+use zooky_testkit::{FencedRegister, MachineClock, Mode, Talk};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// For the scheduling of a busy machine.
@@ -70,7 +70,7 @@ async fn a_killed_holder_is_followed_within_its_timeout(hosts: String) {
     assert_eq!(waits.recv().await.unwrap().owner.unwrap().pid, child.pid());
 
     child.kill();
-    let killed = Instant::now();
+    let mut killed = MachineClock::start();
     let guard = waiting.await.unwrap();
     let waited = killed.elapsed();
     assert!(waited < TIMEOUT + 2 * TICK + SLACK, "granted only {waited:?} after the holder's death");
