@@ -52,8 +52,8 @@ python: peers ## the Python package: its wheel, its types, its tests (a part of 
 deb: ## a Debian package of the static command, into target/debian
 	packaging/deb
 
-package-test: ## builds that package, and takes a lock in a fresh root with nothing else in it
-	cargo test -p zooky-cli --test package -- --ignored
+package-test: peers ## builds that package, and takes a lock in a fresh root with nothing else in it (a part of `test`)
+	cargo test -p zooky-cli --test package
 
 bench: peers ## zooky beside its peers, into docs/benchmarks.md
 	cargo build --release -p zooky-cli -p zooky-bench

@@ -3,6 +3,7 @@
 use crate::verbs::{self, Verb};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Distributed locks from the command line, on ZooKeeper or on nothing at all.
@@ -41,7 +42,7 @@ Exit codes: 0 done; 1 no (a conflict, no such lock); 64 usage; 65 bad data or pa
 system refused; 74 output; 77 no rights; 78 environment. `zooky run` passes the command's code on, see `zooky run --help`.";
 
 /// What every verb understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Globals {
     /// ZooKeeper servers, `host:port,host:port/chroot` [env: ZOOKY_SERVERS] [default: localhost:2181]
     #[arg(long, visible_alias = "host", global = true, value_name = "HOSTS")]
@@ -53,6 +54,15 @@ pub(crate) struct Globals {
     /// How long the servers keep our locks when they hear nothing from us [env: ZOOKY_SESSION_TIMEOUT] [default: 10]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = session_timeout)]
     pub(crate) session_timeout: Option<Duration>,
+    /// Connect by TLS, to servers with a certificate of one of these authorities (PEM) [env: ZOOKY_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Our own certificate for TLS (PEM), if the servers want one [env: ZOOKY_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert (PEM) [env: ZOOKY_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// Tell on standard error what is going on; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -17,6 +17,7 @@ mod otel;
 mod proc;
 mod run;
 mod settings;
+mod srvr;
 mod table;
 mod time;
 mod top;

@@ -1,18 +1,20 @@
 //! The seam to the library: connecting (with the embedded default), and its errors as exit codes and lines.
 
-use crate::config::{Config, Identity, Servers};
+use crate::config::{Config, Identity, Servers, Tls};
 use crate::embedded;
 use crate::exit::{self, Failure, say};
 use crate::table::{self, Cell, Colour};
 use std::time::Duration;
 use zooky::inspect::Contender;
-use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList};
+use zooky::session::{ConnectError, ConnectFailures, Error as SessionError, ServerList, TlsConfig};
 use zooky::{Client, Dialect, Error, Mode, Owner, SessionConfig};
 
 /// How long servers are looked for, at most: one that is just starting is worth a moment.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// When we say what we are waiting for: until then it may just be a server that starts.
 const TELLING: Duration = Duration::from_secs(1);
+/// How many turns the session's task gets to send its last request: one is enough.
+const TURNS: usize = 4;
 /// How long a session is closed for at the end, before we leave that to its timeout.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -32,6 +34,11 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     let mut session = SessionConfig::new(list).timeout(config.session_timeout).connect_timeout(patience);
     for Identity { scheme, credentials } in &config.identities {
         session = session.auth(scheme.clone(), credentials.as_bytes());
+    }
+    if let (Servers::Named(_), Some(Tls { ca, identity })) = (&config.servers, &config.tls) {
+        let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let tls = TlsConfig::new(ca, identity).map_err(|error| Failure::new(exit::CONFIG, error))?;
+        session = session.tls(tls);
     }
     let opening = Client::connect_with(session.failures(failures.clone()));
     let client = telling(opening, &failures, patience).await.map_err(|error| failure(&error))?;
@@ -89,6 +96,20 @@ async fn telling<T>(opening: impl Future<Output = T>, failures: &ConnectFailures
 /// Closes the session: its locks and its place in queues are given up at once. Bounded in time.
 pub(crate) async fn close(client: Client) {
     let _ = tokio::time::timeout(CLOSING, client.close()).await;
+}
+
+/// Closes a session that has nothing left, and does not wait for the answer: the request is on its way, which the end of this
+/// process does not change.
+pub(crate) async fn leave(client: Client) {
+    let mut closing = std::pin::pin!(client.close());
+    // The session's own task has its turn, and sends.
+    for _ in 0..TURNS {
+        tokio::select! {
+            biased;
+            _ = &mut closing => return,
+            () = tokio::task::yield_now() => {}
+        }
+    }
 }
 
 /// The library's error as ours.

@@ -49,3 +49,25 @@ fn on_apache_zookeeper_as_well() {
     let out = demo(&apache.hosts(), &[]);
     assert!(out.contains("3 of 3 held the lock, overlaps: 0"), "{out}");
 }
+
+/// Its workers are who the demo itself is.
+#[test]
+fn where_only_some_may_take_locks() {
+    let server = Server::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let config =
+            zooky::SessionConfig::new(server.hosts().parse().unwrap()).auth("digest", *b"ops:secret");
+        let client = zooky::Client::connect_with(config).await.unwrap();
+        let session = client.session().await.unwrap();
+        let acl = zooky::Acl::creator_all();
+        session.create("/locks", "", zooky::session::CreateMode::PERSISTENT, &acl).await.unwrap();
+        client.close().await.unwrap();
+    });
+    let demo = || server.zooky(&["demo", "--count", "2", "--delay-ms", "5"]);
+    let (code, _, errors) = run(&mut demo());
+    assert_ne!(code, 0, "{errors}");
+    let (code, out, errors) = run(demo().env("ZOOKY_AUTH", "digest:ops:secret"));
+    assert_eq!((code, errors.as_str()), (0, ""), "{out}");
+    assert!(out.contains("3 of 3 held the lock"), "{out}");
+}

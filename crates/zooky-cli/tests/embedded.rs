@@ -4,10 +4,12 @@
 
 mod common;
 
-use common::{Running, Server, run, zooky};
+use common::{LONG, Running, Server, get, run, zooky};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
+use zooky::session::CreateMode;
 use zooky_testkit::{Apache, eventually, four_letter, free_port};
 
 /// A user with nothing at all: an empty state directory and a free default address.
@@ -172,9 +174,11 @@ fn without_a_home_there_is_a_clear_error() {
 fn started_by_hand_it_is_where_it_was_told() {
     let user = User::new();
     let listen = format!("127.0.0.1:{}", user.port);
+    let metrics = format!("127.0.0.1:{}", free_port());
     // A path of the caller's working directory, which the server does not keep.
     let start = |data: &str| {
         let mut command = user.zooky(&["server", "start", "--listen", &listen, "--data-dir", data]);
+        command.args(["--metrics", &metrics]);
         command.env("ZOOKY_FOUR_LETTER_WORDS", "isro").current_dir(user.state.path());
         run(&mut command)
     };
@@ -194,6 +198,9 @@ fn started_by_hand_it_is_where_it_was_told() {
     assert!(out.contains(&format!("process {},", status["pid"])), "{out} {json}");
     let directory = std::fs::read_link(format!("/proc/{}/cwd", status["pid"])).unwrap();
     assert_eq!(directory.to_str(), Some("/"));
+
+    let locks = || get(&metrics, "/metrics").contains("\nzooky_locks_held 0\n").then_some(());
+    eventually(LONG, "its metrics, those of the locks among them", locks);
 
     let (code, out, _) = start("mine");
     assert_eq!((code, out.starts_with("running already at ")), (0, true), "{out}");
@@ -227,8 +234,7 @@ fn a_snapshot_when_it_is_asked_for() {
         out.trim_end().to_string()
     };
     // As soon as nothing changes any more, it is the same one again. (The lock's watchdog may end its session after the command.)
-    let file =
-        eventually(common::LONG, "two of one state", || Some(snapshot()).filter(|one| *one == snapshot()));
+    let file = eventually(LONG, "two of one state", || Some(snapshot()).filter(|one| *one == snapshot()));
     let file = Path::new(&file);
     assert!(file.exists(), "{file:?}");
     assert_eq!(run(&mut user.zooky(&["server", "stop"])).0, 0);
@@ -238,6 +244,37 @@ fn a_snapshot_when_it_is_asked_for() {
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     let start = (&report["start"]["snapshot"], &report["start"]["replayed"]);
     assert_eq!(start, (&file.file_name().unwrap().to_str().unwrap().into(), &0.into()), "{json}");
+}
+
+/// One that is under way when it is asked for does not show what came after its beginning.
+#[test]
+fn a_snapshot_shows_all_that_was_there_when_it_was_asked_for() {
+    let user = User::new();
+    assert_eq!(run(&mut user.zooky(&["run", "job", "--", "true"])).0, 0);
+    let (_, json, _) = run(&mut user.zooky(&["server", "status", "--json"]));
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let server = Pid::from_raw(status["pid"].as_i64().unwrap() as i32).unwrap();
+    let unfinished = Path::new(status["data_dir"].as_str().unwrap()).join("version-2/unfinished-snapshot");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let session = runtime.block_on(async {
+        let client = zooky::Client::connect(&format!("127.0.0.1:{}", user.port)).await.unwrap();
+        let session = client.session().await.unwrap();
+        // So much that a snapshot takes its time.
+        for n in 0..20 {
+            let (path, data) = (format!("/ballast-{n}"), vec![b'x'; 900_000]);
+            session.create(&path, data, CreateMode::PERSISTENT, &zooky::Acl::open()).await.unwrap();
+        }
+        session
+    });
+    kill_process(server, Signal::USR1).unwrap();
+    eventually(LONG, "a snapshot to be under way", || unfinished.exists().then_some(()));
+    let made = session.create("/late", "", CreateMode::PERSISTENT, &zooky::Acl::open());
+    let made = runtime.block_on(made).unwrap().stat.czxid;
+    let (code, out, errors) = run(&mut user.zooky(&["server", "snapshot"]));
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let zxid =
+        out.trim_end().rsplit_once("snapshot.").map(|(_, zxid)| i64::from_str_radix(zxid, 16).unwrap());
+    assert!(zxid >= Some(made), "{out} does not show {made:#x}");
 }
 
 /// The number in a stale state file may be anybody's by now.

@@ -64,8 +64,9 @@ fn every_verb_prints_what_is_documented() {
         assert!(!out.is_empty(), "{args:?}: {errors}");
         out
     };
-    let mut holder =
-        Running::start(zooky(&["elect", "--id", "a", "x", "--"]).args(sh("echo in; exec sleep 1000")));
+    let mut holder = Running::start(
+        zooky(&["elect", "--revocable", "--id", "a", "x", "--"]).args(sh("echo in; exec sleep 1000")),
+    );
     assert_eq!(holder.line(), "in");
     let _waiter = Running::start(&mut zooky(&["run", "x", "--", "true"]));
     eventually(LONG, "a waiter", || {

@@ -37,6 +37,7 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
         command
     };
     let binary = done(script("static").arg("dev"));
+    eprintln!("what is packaged is {binary}");
     let deb = done(script("deb").args(["--binary", binary.trim(), "--out"]).arg(work.path()));
     let root = work.path().join("root");
     for directory in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "proc", "dev", "tmp"] {
@@ -83,7 +84,6 @@ fn inside(words: &[&str]) -> Command {
 }
 
 #[test]
-#[ignore = "long: builds the static command; `make package-test`"]
 fn a_lock_in_a_fresh_root() {
     // No shell there, no libc, no user: the command itself is all that a lock can be held for. Nothing answers at localhost, so the server
     // is of this file, too.
@@ -97,27 +97,67 @@ fn a_lock_in_a_fresh_root() {
 }
 
 #[test]
-#[ignore = "long: builds the static command; `make package-test`"]
 fn what_is_in_it() {
     let Installed { package, root, .. } = &*INSTALLED;
-    for file in [
-        "usr/share/man/man1/zooky.1.gz",
-        "usr/share/man/man1/zooky-server.1.gz",
-        "usr/share/bash-completion/completions/zooky",
-        "usr/share/zsh/vendor-completions/_zooky",
-        "usr/share/fish/vendor_completions.d/zooky.fish",
-        "usr/share/doc/zooky/copyright",
-        "etc/default/zooky-server",
-    ] {
+    for file in ["usr/share/doc/zooky/copyright", "etc/default/zooky-server"] {
         assert!(std::fs::metadata(root.join(file)).unwrap().len() > 50, "{file}");
     }
+    manual_pages(root);
+    completions(root);
     let field = |name| done(Command::new("dpkg-deb").arg("--field").arg(package).arg(name));
     assert_eq!((field("Package").trim(), field("Depends").trim()), ("zooky", ""));
 }
 
+/// Each verb that the help names has its page, and groff finds nothing wrong with any.
+fn manual_pages(root: &Path) {
+    let pages = root.join("usr/share/man/man1");
+    let help = done(Command::new(root.join("usr/bin/zooky")).arg("--help"));
+    let verbs: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|verb| !verb.is_empty()))
+        .collect();
+    assert!(verbs.len() > 15, "{help}");
+    for verb in verbs {
+        assert!(pages.join(format!("zooky-{verb}.1.gz")).exists(), "{verb} has no page");
+    }
+    for page in std::fs::read_dir(pages).unwrap() {
+        let page = page.unwrap().path();
+        let text = done(Command::new("gzip").args(["--decompress", "--stdout"]).arg(&page));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut groff = Command::new("groff");
+        let output =
+            groff.args(["-Kutf8", "-man", "-Tutf8", "-ww", "-P", "-cbou"]).arg(file.path()).output().unwrap();
+        let warnings = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && warnings.is_empty(), "{}: {warnings}", page.display());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("SYNOPSIS"), "{}", page.display());
+    }
+}
+
+/// Where each shell looks for them, and in its own eyes.
+fn completions(root: &Path) {
+    let file = |name: &str| root.join("usr/share").join(name).display().to_string();
+    let bash = format!(
+        ". {}; COMP_WORDS=(zooky rev); COMP_CWORD=1; _zooky zooky rev zooky; echo ${{COMPREPLY[*]}}",
+        file("bash-completion/completions/zooky")
+    );
+    assert_eq!(done(Command::new("bash").args(["-c", &bash])), "revoke\n");
+    let fish = format!("source {}; complete -C 'zooky rev'", file("fish/vendor_completions.d/zooky.fish"));
+    let said = done(Command::new("fish").args(["--no-config", "-c", &fish]).env("HOME", root));
+    assert!(said.starts_with("revoke\t"), "{said}");
+    // Its answers need a terminal; that it takes the file, and for which command, does not.
+    let directory = file("zsh/vendor-completions");
+    let zsh = format!(
+        "fpath=({directory} $fpath); autoload -Uz compinit; compinit -u -D; echo $_comps[zooky]; autoload +X _zooky"
+    );
+    assert_eq!(done(Command::new("zsh").args(["-f", "-c", &zsh]).env("HOME", root)), "_zooky\n");
+}
+
 /// Its own sources, as systemd reads them.
 #[test]
-#[ignore = "long: builds the static command; `make package-test`"]
 fn the_unit_is_sound_and_confined() {
     let work = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(repository().join("packaging/zooky-server.service")).unwrap();

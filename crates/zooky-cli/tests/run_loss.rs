@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{LONG, Running, Server, TIMEOUT, sh};
+use common::{LONG, Running, Server, TIMEOUT, sh, zooky};
 use rustix::process::Signal;
 use std::time::Instant;
 use zooky_testkit::eventually;
@@ -156,9 +156,10 @@ fn a_command_without_a_watchdog_ends_before_its_lock_is_free() {
 #[test]
 fn a_quiet_time_brings_no_term() {
     let server = Server::start();
-    // More than twice the session timeout.
-    let script = "trap 'echo term; exit 9' TERM; sleep 10 & wait; echo done";
-    let mut running = Running::start(server.zooky(&["run", "quiet", "--"]).args(sh(script)));
+    // More than twice the session timeout, which is one that a busy machine does not make quiet.
+    let script = "trap 'echo term; exit 9' TERM; sleep 25 & wait; echo done";
+    let quiet = ["--servers", &server.hosts(), "--session-timeout", "12", "run", "quiet", "--"];
+    let mut running = Running::start(zooky(&quiet).args(sh(script)));
     assert_eq!((running.line(), running.code()), ("done".to_string(), 0));
 }
 

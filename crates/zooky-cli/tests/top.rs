@@ -7,7 +7,7 @@ mod common;
 use common::{LONG, Running, Server, ZOOKY, lines, run, sh};
 use std::process::Command;
 use tempfile::TempDir;
-use zooky_testkit::eventually;
+use zooky_testkit::{Apache, eventually};
 
 /// A terminal of tmux, of a tmux of its own.
 struct Terminal {
@@ -126,4 +126,55 @@ fn top_without_a_terminal_says_what_to_do() {
     let (code, out, err) = run(&mut server.zooky(&["top"]));
     assert_eq!((code, out.as_str()), (64, ""));
     assert!(err.contains("zooky list"), "{err}");
+}
+
+/// `r` on either server: who listens is asked, who does not is told as deaf, and the lock goes on only after the first.
+fn r_asks(hosts: &str) {
+    // Locks that a busy machine does not lose.
+    let named = |args: &[&str]| {
+        let mut command = common::zooky(&["--servers", hosts, "--session-timeout", "30"]);
+        command.args(args);
+        command
+    };
+    let script = "trap 'exit 5' TERM; echo in; while :; do sleep 0.05; done";
+    let mut listens = Running::start(named(&["run", "--revocable", "listens", "--"]).args(sh(script)));
+    let mut deaf = Running::start(named(&["run", "deaf", "--"]).args(sh(script)));
+    for holder in [&mut listens, &mut deaf] {
+        assert_eq!(holder.line(), "in");
+    }
+    let top = Terminal::start(&format!(
+        "{ZOOKY} --servers {hosts} --session-timeout 30 top; echo left with $?; cat"
+    ));
+    top.until(&["2 locks, 2 held, 0 waiting"]);
+    top.keys(&["/", "l", "i", "s", "t", "Enter"]);
+    top.until(&["1 with \"list\"", "q quit"]);
+    top.keys(&["r"]);
+    top.until(&["y: yes"]);
+    top.keys(&["y"]);
+    // Its own code: it had TERM and ended by itself.
+    assert_eq!(listens.code(), 5);
+    top.until(&[&format!("asked pid {}", listens.child.id())]);
+    top.keys(&["/", "Escape"]);
+    top.keys(&["/", "d", "e", "a", "f", "Enter"]);
+    top.until(&["1 with \"deaf\"", "q quit"]);
+    top.keys(&["r"]);
+    top.until(&["y: yes"]);
+    top.keys(&["y"]);
+    top.until(&[&format!("pid {}", deaf.child.id()), "cannot be asked"]);
+    assert!(deaf.child.try_wait().unwrap().is_none());
+    // As every other end, TERM leaves the terminal as it was.
+    top.keys(&["C-c"]);
+    top.until(&["left with 0"]);
+    deaf.signal(rustix::process::Signal::TERM);
+    deaf.wait();
+}
+
+#[test]
+fn top_asks_on_our_server() {
+    r_asks(&Server::start().hosts());
+}
+
+#[test]
+fn top_asks_on_apache() {
+    r_asks(&Apache::start().hosts());
 }

@@ -4,20 +4,9 @@
 
 mod common;
 
-use common::{LONG, Running, Server, run, zooky};
+use common::{LONG, Running, Server, get, run, zooky};
 use rustix::process::Signal;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use zooky_testkit::{eventually, free_port};
-
-/// The answer to a GET, head and body.
-fn get(addr: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(addr).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
 
 /// The address in `page at http://ADDRESS/`.
 fn address(line: &str) -> String {
@@ -82,4 +71,42 @@ fn a_server_has_the_page_beside_it() {
     shows_a_held_lock(&listen, &page);
     server.signal(Signal::TERM);
     assert_eq!(server.code(), 0);
+}
+
+/// Locks held, waiters, times and losses, with nothing but `--metrics`.
+#[test]
+fn the_servers_own_numbers_tell_of_its_locks_and_of_losses() {
+    let data = tempfile::tempdir().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut command = zooky(&["server", "--listen", &listen, "--metrics", "127.0.0.1:0", "--data-dir"]);
+    let mut server = Running::start(command.arg(data.path()));
+    server.error_line();
+    let line = server.error_line();
+    let numbers = line.strip_prefix("zooky: metrics at http://").unwrap_or_else(|| panic!("{line}"));
+    let numbers = numbers.trim_end_matches("/metrics");
+    let until = |what: &str, lines: &[&str]| {
+        eventually(LONG, what, || {
+            let all = get(numbers, "/metrics");
+            lines.iter().all(|line| all.contains(&format!("\n{line}\n"))).then_some(all)
+        })
+    };
+    shows_a_held_lock(&listen, numbers);
+    let loss = "zooky_losses_total{mode=\"exclusive\"}";
+    until("a hold and no loss", &["zooky_hold_seconds_count{mode=\"exclusive\"} 1", &format!("{loss} 0")]);
+
+    let mut holder = Running::start(&mut common::named(&listen, &["run", "nightly", "--", "sleep", "1000"]));
+    until("the lock to be held", &["zooky_locks_held 1"]);
+    let mut waiter = Running::start(&mut common::named(&listen, &["run", "nightly", "--", "sleep", "1000"]));
+    until("one to wait", &["zooky_waiters 1"]);
+    // Nobody closes its session.
+    holder.child.kill().unwrap();
+    let all = until("the loss", &["zooky_waiters 0", &format!("{loss} 1")]);
+    assert!(all.contains("\nzooky_server_ephemerals_expired 1\n"), "{all}");
+    for name in all.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        assert_eq!(all.matches(&format!("# TYPE {name}\n")).count(), 1, "{name} is there twice");
+    }
+    for running in [&mut waiter, &mut server] {
+        running.signal(Signal::TERM);
+        running.wait();
+    }
 }

@@ -184,12 +184,15 @@ fn a_revocable_command_gets_term_when_somebody_asks(hosts: &str) {
     // Its end first: that is waited for with a limit.
     assert_eq!((holder.code(), holder.rest()), (5, "asked\n".to_string()));
     assert!(holder.errors().contains(" asks for /locks/v; TERM sent to the command"));
-    // Who is not revocable goes on; asked it is all the same, and a waiter is not, unless meant.
+    // Who is not revocable is told as deaf and goes on, and a waiter is not asked, unless meant.
     let mut deaf = hold(hosts, &["run", "v", "--"]);
     let mut waiter = queue(hosts, &["run", "--revocable", "-E", "9", "v", "--", "true"], "v", 1);
-    assert_eq!(ends(hosts, &["revoke", "v"]).0, 0);
+    let (code, out, errors) = ends(hosts, &["revoke", "v"]);
+    assert!(out.lines().nth(1).unwrap().starts_with("deaf  holds   exclusive  pid "), "{out}");
+    assert_eq!((code, errors.contains("--now")), (1, true), "{errors}");
     assert_eq!(ends(hosts, &["show", "v"]).1.matches("waits").count(), 1, "the waiter was not meant");
-    assert_eq!(ends(hosts, &["revoke", "--all", "v"]).0, 0);
+    let (code, out, _) = ends(hosts, &["revoke", "--all", "v"]);
+    assert_eq!((code, out.matches("asked ").count(), out.matches("deaf ").count()), (1, 1, 1), "{out}");
     assert_eq!(waiter.code(), 9);
     assert!(waiter.errors().contains("somebody asked for /locks/v while we waited"));
     assert!(deaf.child.try_wait().unwrap().is_none());

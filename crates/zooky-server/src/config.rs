@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::companion::Companion;
 use crate::log::SnapshotRule;
 
 /// How many snapshots are kept by default, and at least.
@@ -50,6 +52,8 @@ pub struct Config {
     /// How many snapshots are kept, with the logs they need; at least 3, as in the original
     /// (its `autopurge.snapRetainCount`).
     pub snapshots_kept: usize,
+    /// What the program adds to the server; default: nothing.
+    pub companion: Option<Arc<dyn Companion>>,
 }
 
 impl Config {
@@ -72,6 +76,7 @@ impl Config {
             log_roll_bytes: crate::log::ROLL_BYTES_DEFAULT,
             snapshot_transactions: 100_000,
             snapshots_kept: SNAPSHOTS_KEPT,
+            companion: None,
         }
     }
 

@@ -29,6 +29,7 @@ pub mod held;
 pub mod log;
 
 mod check;
+mod companion;
 mod config;
 mod data_dir;
 mod error;
@@ -38,6 +39,7 @@ mod secret;
 mod server;
 
 pub use check::check;
+pub use companion::Companion;
 pub use config::{Config, FourLetterWords, Limits, TlsSettings};
 pub use error::{ServerError, StartError};
 pub use server::{Server, Stopper};

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mio::{Events, Poll, Token};
+use zooky_wire::Txn;
 
 use crate::config::Config;
 use crate::core::{Core, Input, Now, Output};
@@ -337,11 +338,19 @@ impl Run {
 
     /// Steps the core and takes what it puts out into the log and the queue.
     fn step(&mut self, input: Input) {
+        let is_tick = matches!(input, Input::Tick);
         self.core.step(self.now, input, &mut self.outputs);
         let mut outputs = std::mem::take(&mut self.outputs);
         for output in outputs.drain(..) {
             match output {
                 Output::Append(record) => {
+                    // What time alone ends has expired.
+                    if is_tick
+                        && let Txn::CloseSession { ephemerals: Some(nodes) } = &record.txn
+                        && let Some(companion) = &self.config.companion
+                    {
+                        companion.expired(nodes);
+                    }
                     self.snapshotter.note_transaction();
                     self.syncer.push(record);
                 }

@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     updates: broadcast::Sender<Bytes>,
     pub(crate) client: Client,
     roots: Vec<String>,
+    /// Whether the server tells whose sessions have expired.
+    tells_losses: bool,
 }
 
 /// A change cannot leave the model half done: its methods do not panic.
@@ -86,7 +88,8 @@ impl Shared {
 
     pub(crate) fn metrics(&self) -> String {
         let health = self.health().clone();
-        metrics::write(&self.model(), &metrics::Around { health: &health })
+        let around = metrics::Around { health: &health, tells_losses: self.tells_losses };
+        metrics::write(&self.model(), &around)
     }
 
     /// Everything as of now, and what comes after it.
@@ -127,10 +130,36 @@ impl Follower {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub fn start(client: Client, roots: Vec<String>, how: How) -> Follower {
+        Follower::new(client, roots, how, None)
+    }
+
+    /// The same beside a server in this process, which tells here the paths of nodes that go because their session has expired,
+    /// before it tells any client: so losses are counted. Those that are told while more happens than is kept up with may
+    /// not be.
+    ///
+    /// # Panics
+    /// As [`start`](Follower::start).
+    pub fn beside_server(
+        client: Client,
+        roots: Vec<String>,
+        expired: mpsc::Receiver<Vec<String>>,
+    ) -> Follower {
+        Follower::new(client, roots, How::Watch, Some(expired))
+    }
+
+    fn new(
+        client: Client,
+        roots: Vec<String>,
+        how: How,
+        expired: Option<mpsc::Receiver<Vec<String>>>,
+    ) -> Follower {
         let (updates, _) = broadcast::channel(BEHIND);
         let (model, health) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { model, health, updates, client, roots });
-        let task = tokio::spawn(follow(shared.clone(), how));
+        let tells_losses = expired.is_some();
+        let shared = Arc::new(Shared { model, health, updates, client, roots, tells_losses });
+        // Without a server that tells, one end of a channel whose other end is gone.
+        let expired = expired.unwrap_or_else(|| mpsc::channel(1).1);
+        let task = tokio::spawn(follow(shared.clone(), how, expired));
         Follower { shared, task }
     }
 
@@ -164,12 +193,12 @@ impl Drop for Follower {
     }
 }
 
-async fn follow(shared: Arc<Shared>, how: How) {
-    let mut how = how;
+async fn follow(shared: Arc<Shared>, how: How, expired: mpsc::Receiver<Vec<String>>) {
+    let (mut how, mut expired) = (how, expired);
     let mut again = AGAIN.0;
     loop {
         let begun = Instant::now();
-        let ended = Round::run(&shared, how).await;
+        let ended = Round::run(&shared, how, &mut expired).await;
         let why = match ended {
             Ok(Ended::NoWatches) => {
                 how = How::Poll;
@@ -221,13 +250,19 @@ struct Round<'a> {
     /// Reads under way, and those that wait for their turn.
     reads: FuturesUnordered<Pin<Box<dyn Future<Output = Read> + Send>>>,
     to_read: VecDeque<(String, String)>,
+    /// Nodes that are about to go with their sessions.
+    expired: &'a mut mpsc::Receiver<Vec<String>>,
 }
 
 impl<'a> Round<'a> {
-    async fn run(shared: &'a Shared, how: How) -> Result<Ended, Error> {
+    async fn run(
+        shared: &'a Shared,
+        how: How,
+        expired: &'a mut mpsc::Receiver<Vec<String>>,
+    ) -> Result<Ended, Error> {
         let session = shared.client.session().await?;
         let (reads, to_read) = Default::default();
-        let mut round = Round { shared, session, how, reads, to_read };
+        let mut round = Round { shared, session, how, reads, to_read, expired };
         let (events, mut arriving) = mpsc::channel(EVENTS);
         let full = Arc::<AtomicBool>::default();
         let mut watches = Vec::new();
@@ -270,6 +305,7 @@ impl<'a> Round<'a> {
                         let took = self.list().await?;
                         list_at = Instant::now() + pause(took);
                     }
+                    note_expired(self.expired, &mut self.shared.model());
                     self.tell(&mut second);
                 }
             }
@@ -327,6 +363,7 @@ impl<'a> Round<'a> {
             }
         }
         let mut model = self.shared.model();
+        note_expired(self.expired, &mut model);
         model.listing();
         for path in &directories {
             model.directory(path);
@@ -354,7 +391,10 @@ impl<'a> Round<'a> {
                 model.no_lock(parent);
                 model.directory(&event.path);
             }
-            EventType::DELETED if contends(name) => model.left(parent, name, now_ms),
+            EventType::DELETED if contends(name) => {
+                note_expired(self.expired, &mut model);
+                model.left(parent, name, now_ms);
+            }
             EventType::DELETED => model.directory_gone(&event.path, now_ms),
             EventType::DATA_CHANGED if contends(name) => {
                 self.to_read.push_back((parent.to_owned(), name.to_owned()));
@@ -382,6 +422,13 @@ impl<'a> Round<'a> {
             Err(SessionError::NoNode { .. } | SessionError::NoAuth { .. }) => Ok(()),
             Err(fault) => Err(fault.into()),
         }
+    }
+}
+
+/// Takes in which nodes go with their sessions. That is told before the events of their deletions are.
+fn note_expired(expired: &mut mpsc::Receiver<Vec<String>>, model: &mut Model) {
+    while let Ok(nodes) = expired.try_recv() {
+        model.expired(&nodes);
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Owner {
     /// Whether it lets itself be refused in a deadlock.
     #[serde(default, skip_serializing_if = "is_false")]
     pub refusable: bool,
+    /// Whether it listens to nobody who asks for the lock; see [`Owner::deaf`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deaf: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
@@ -51,6 +54,7 @@ impl Owner {
             id: None,
             run: None,
             refusable: false,
+            deaf: false,
         });
         // The pid may be another one after a fork.
         Owner { pid: std::process::id(), since_ms: unix_ms(), ..process.clone() }
@@ -73,6 +77,14 @@ impl Owner {
 
     pub(crate) fn refusable(self, refusable: bool) -> Owner {
         Owner { refusable, ..self }
+    }
+
+    /// One that nobody need ask to let go of the lock, because nothing of it looks whether somebody does
+    /// ([`Guard::revoked`](crate::Guard::revoked)): [`Revoke::ask`](crate::Revoke::ask) then tells it as deaf. Without this
+    /// whoever asks has to take it that the program looks.
+    #[must_use]
+    pub fn deaf(self, deaf: bool) -> Owner {
+        Owner { deaf, ..self }
     }
 
     /// With another name for what runs.

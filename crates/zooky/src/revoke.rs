@@ -53,8 +53,8 @@ pub struct Revocation {
     pub asked: Vec<Contender>,
     /// Their nodes were removed.
     pub removed: Vec<Contender>,
-    /// They cannot be asked: stock kazoo clients, Curator's that were not made revocable, other libraries, and nodes
-    /// whose ACL forbids it.
+    /// They cannot be asked: stock kazoo clients, Curator's that were not made revocable, other libraries, owners who say
+    /// that they are [`deaf`](Owner::deaf), and nodes whose ACL forbids it.
     pub deaf: Vec<Contender>,
 }
 

@@ -58,6 +58,7 @@ async fn a_holder_is_asked_in_the_words_of_its_dialect(hosts: String) {
 backends!(who_cannot_be_asked_is_named: ours_who_cannot_be_asked_is_named, apache_who_cannot_be_asked_is_named);
 
 async fn who_cannot_be_asked_is_named(hosts: String) {
+    who_says_so_cannot_be_asked(&hosts).await;
     let path = path("deaf");
     let observer = Observer::new(&hosts).await;
     observer.make(&path).await;
@@ -81,6 +82,19 @@ async fn who_cannot_be_asked_is_named(hosts: String) {
     let guard = waiting.await.unwrap();
     guard.revoked().await;
     guard.release().await.unwrap();
+}
+
+async fn who_says_so_cannot_be_asked(hosts: &str) {
+    let path = path("says-so");
+    let client = client(hosts).await;
+    let lock = Lock::new(&client, &path).unwrap();
+    let holder = lock.clone().with_owner(Owner::this_process().deaf(true)).acquire().await.unwrap();
+    let answer = lock.revoke_all(Revoke::ask()).await.unwrap();
+    assert_eq!((answer.deaf.len(), answer.asked.len(), answer.removed.len()), (1, 0, 0));
+    assert!(!holder.is_revoked());
+    let answer = lock.revoke_all(Revoke::immediately()).await.unwrap();
+    assert_eq!((answer.deaf.len(), answer.asked.len(), answer.removed.len()), (0, 0, 1));
+    holder.lost().await;
 }
 
 backends!(an_immediate_revocation_hits_those_before_and_nobody_behind:

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
+use zooky::session::Acl;
 
 /// What is in it.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +22,11 @@ pub(crate) struct File {
     pub(crate) session_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "identities")]
     pub(crate) auth: Vec<Identity>,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    #[serde(default, deserialize_with = "acl")]
+    pub(crate) acl: Vec<Acl>,
 }
 
 impl File {
@@ -71,19 +77,25 @@ fn identities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Identity
     texts.iter().map(|text| Identity::read(text)).collect::<Result<_, _>>().map_err(de::Error::custom)
 }
 
+fn acl<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Acl>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| super::read_acl(text)).collect::<Result<_, _>>().map_err(de::Error::custom)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn everything_in_it() {
-        let text =
-            "servers = \"zk1:2181\"\nlock_root = \"/app\"\nsession_timeout = 2.5\nauth = [\"digest:a:b\"]\n";
+        let text = "servers = \"zk1:2181\"\nlock_root = \"/app\"\nsession_timeout = 2.5\nauth = [\"digest:a:b\"]\n\
+             ca = \"/ca.pem\"\nacl = [\"auth::cdrwa\"]\n";
         let file = File::read(text).unwrap();
         assert_eq!(file.servers.as_deref(), Some("zk1:2181"));
         assert_eq!(file.lock_root.as_deref(), Some("/app"));
         assert_eq!(file.session_timeout, Some(Duration::from_millis(2_500)));
-        assert_eq!(file.auth.len(), 1);
+        assert_eq!((file.auth.len(), file.acl), (1, Acl::creator_all()));
+        assert_eq!((file.ca, file.cert), (Some(PathBuf::from("/ca.pem")), None));
         assert_eq!(
             File::read("session_timeout = 20").unwrap().session_timeout,
             Some(Duration::from_secs(20))

@@ -9,8 +9,9 @@ use crate::cli::{self, Globals};
 use crate::exit::{self, Failure};
 use file::File;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zooky::session::{Acl, perms};
 
 /// Where a NAME without a leading slash lives.
 pub(crate) const LOCKS: &str = "/locks";
@@ -34,6 +35,10 @@ pub(crate) struct Config {
     pub(crate) session_timeout: Duration,
     /// Who we are, for the nodes' ACLs.
     pub(crate) identities: Vec<Identity>,
+    /// TLS to servers that are named.
+    pub(crate) tls: Option<Tls>,
+    /// Who may do what with nodes that we create.
+    pub(crate) acl: Vec<Acl>,
     /// Where all this stands, for `doctor`.
     pub(crate) settings: Vec<Setting>,
 }
@@ -76,6 +81,44 @@ impl fmt::Display for Identity {
         write!(f, "{}:{}", self.scheme, user.map_or("…".to_string(), |(user, _)| format!("{user}:…")))
     }
 }
+
+/// The files of TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// Whose certificates the servers must have.
+    pub(crate) ca: PathBuf,
+    /// Our own certificate and its key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    /// # Errors
+    /// What does not go together, by name.
+    fn of(ca: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>, Failure> {
+        let wrong = |why: &str| Err(Failure::new(exit::CONFIG, why));
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return wrong("cert and key are needed together"),
+        };
+        match (ca, identity) {
+            (Some(ca), identity) => Ok(Some(Tls { ca, identity })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => wrong("cert and key are for TLS, which needs ca as well"),
+        }
+    }
+
+    /// The same for a process that we start.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &Path)> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [(CERT, cert), (KEY, key)]);
+        [(CA, &self.ca)].into_iter().chain(identity).map(|(name, path)| (name, path.as_path())).collect()
+    }
+}
+
+/// The variables that name the files of TLS.
+const CA: &str = "ZOOKY_CA";
+const CERT: &str = "ZOOKY_CERT";
+const KEY: &str = "ZOOKY_KEY";
 
 /// A setting, its value and where that stands.
 #[derive(Debug, Clone)]
@@ -153,19 +196,28 @@ impl Config {
         let shown: Vec<String> = identities.iter().map(Identity::to_string).collect();
         note("auth", &if shown.is_empty() { "nobody".to_string() } else { shown.join(", ") }, &source);
 
-        Ok(Config { servers, lock_root, as_zktools, session_timeout, identities, settings })
-    }
+        let mut tls_file =
+            |name, flag: &Option<PathBuf>, variable, in_file: &dyn Fn(&File) -> Option<PathBuf>| {
+                let found = Value::flag(name, flag.clone())
+                    .or_variable(variable, |text| Ok(PathBuf::from(text)))?
+                    .or_file(&file, in_file);
+                let (path, source) = found.taken.unzip();
+                let shown = path.as_ref().map_or("none".to_string(), |path| path.display().to_string());
+                note(name, &shown, &source.unwrap_or(Source::Default));
+                Ok::<_, Failure>(path)
+            };
+        let ca = tls_file("ca", &globals.ca, CA, &|file| file.ca.clone())?;
+        let cert = tls_file("cert", &globals.cert, CERT, &|file| file.cert.clone())?;
+        let key = tls_file("key", &globals.key, KEY, &|file| file.key.clone())?;
+        let tls = Tls::of(ca, cert, key)?;
 
-    /// Nothing but these servers and this timeout: what a helper process is told.
-    pub(crate) fn plain(servers: String, session_timeout: Duration) -> Config {
-        Config {
-            servers: Servers::Named(servers),
-            lock_root: None,
-            as_zktools: false,
-            session_timeout,
-            identities: Vec::new(),
-            settings: Vec::new(),
-        }
+        let (acl, source) = Value::none()
+            .or_variable("ZOOKY_ACL", |text| text.lines().map(read_acl).collect())?
+            .or_file(&file, |file| (!file.acl.is_empty()).then(|| file.acl.clone()))
+            .or_default(Acl::open());
+        note("acl", &acl.iter().map(show_acl).collect::<Vec<_>>().join(", "), &source);
+
+        Ok(Config { servers, lock_root, as_zktools, session_timeout, identities, tls, acl, settings })
     }
 
     /// The full path of the lock that the user calls `name`. Whether it is a good path, the library says.
@@ -190,6 +242,39 @@ impl Config {
     pub(crate) fn short<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path)
     }
+}
+
+/// The letters of an ACL's rights, in zkCli's order.
+const RIGHTS: [(char, i32); 5] = [
+    ('c', perms::CREATE),
+    ('d', perms::DELETE),
+    ('r', perms::READ),
+    ('w', perms::WRITE),
+    ('a', perms::ADMIN),
+];
+
+/// `scheme:id:rights`, as zkCli takes it: `auth::cdrwa` is whoever creates the node.
+fn read_acl(text: &str) -> Result<Acl, String> {
+    let wrong = || format!("{text:?}: an entry is SCHEME:ID:RIGHTS, as auth::cdrwa or world:anyone:r");
+    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let (id, letters) = rest.rsplit_once(':').ok_or_else(wrong)?;
+    let right = |letter| RIGHTS.iter().find(|(one, _)| *one == letter).map(|(_, bit)| bit);
+    let rights = letters.chars().try_fold(0, |rights, letter| right(letter).map(|bit| rights | bit));
+    match rights {
+        Some(rights) if rights != 0 && !scheme.is_empty() => Ok(Acl::new(rights, scheme, id)),
+        _ => Err(wrong()),
+    }
+}
+
+/// The same for people; of a digest only the user, for a digest of a password is nothing for a bug report.
+pub(crate) fn show_acl(entry: &Acl) -> String {
+    let letters: String =
+        RIGHTS.iter().filter(|(_, bit)| entry.perms & bit != 0).map(|(letter, _)| letter).collect();
+    let id = match entry.id.id.split_once(':') {
+        Some((user, _)) if entry.id.scheme == "digest" => user,
+        _ => &entry.id.id,
+    };
+    format!("{}:{id}:{letters}", entry.id.scheme)
 }
 
 impl Identity {
@@ -260,7 +345,16 @@ mod tests {
 
     #[test]
     fn names_become_paths() {
-        let mut config = Config::plain("h".to_string(), Duration::from_secs(10));
+        let mut config = Config {
+            servers: Servers::Named("h".to_string()),
+            lock_root: None,
+            as_zktools: false,
+            session_timeout: SESSION_TIMEOUT,
+            identities: Vec::new(),
+            tls: None,
+            acl: Acl::open(),
+            settings: Vec::new(),
+        };
         assert_eq!(config.lock_path("backup"), "/locks/backup");
         assert_eq!(config.lock_path("a/b"), "/locks/a/b");
         assert_eq!(config.lock_path("/a/b"), "/a/b");
@@ -269,6 +363,37 @@ mod tests {
         config.lock_root = Some("/ZktoolsLocks/".to_string());
         assert_eq!(config.lock_path("fred"), "/ZktoolsLocks/fred");
         assert_eq!(config.short("/ZktoolsLocks/fred"), "fred");
+    }
+
+    #[test]
+    fn acls_are_written_as_for_zkcli() {
+        for (text, shown) in [
+            ("auth::cdrwaa", "auth::cdrwa"),
+            ("world:anyone:awr", "world:anyone:rwa"),
+            ("digest:ops:2a/q=:cd", "digest:ops:cd"),
+            ("x509:CN=a,OU=b:r", "x509:CN=a,OU=b:r"),
+        ] {
+            assert_eq!(show_acl(&read_acl(text).unwrap()), shown);
+        }
+        assert_eq!(read_acl("digest:ops:2a/q=:cd").unwrap().id.id, "ops:2a/q=");
+        for text in ["", "world", "world:anyone", "world:anyone:", "world:anyone:x", ":anyone:r"] {
+            assert!(read_acl(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_tls_needs_is_needed_together() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        assert_eq!(Tls::of(None, None, None).unwrap(), None);
+        let tls = Tls::of(file("ca"), file("c"), file("k")).unwrap().unwrap();
+        let variables: Vec<_> =
+            tls.variables().iter().map(|(name, path)| format!("{name}={}", path.display())).collect();
+        assert_eq!(variables, ["ZOOKY_CA=ca", "ZOOKY_CERT=c", "ZOOKY_KEY=k"]);
+        for (ca, cert, key) in
+            [(file("ca"), file("c"), None), (file("ca"), None, file("k")), (None, file("c"), file("k"))]
+        {
+            assert!(Tls::of(ca, cert, key).is_err());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! locks away that are held at the first. So what once answered at the address and was not ours is remembered,
 //! and then a refused connection is an error.
 
+pub(crate) mod numbers;
 pub(crate) mod serve;
 pub(crate) mod state;
 

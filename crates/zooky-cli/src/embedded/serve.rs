@@ -1,9 +1,12 @@
 //! A server in this process until a signal stops it: in the foreground for `zooky server`, or as the background
 //! process of the embedded default.
 
+use super::numbers::LockNumbers;
 use super::state::StateDir;
+use crate::cli::Globals;
 use crate::exit::{self, Failure, say};
 use crate::settings::Settings;
+use crate::verbs::ui;
 use crate::{hidden, proc};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
@@ -28,13 +31,24 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
         return exit::USAGE;
     };
     let dir = StateDir::at(state);
-    let served = dir.config(default_at, &settings).and_then(|config| {
+    let served = dir.config(default_at, &settings).and_then(|mut config| {
         let data = config.data_dir.clone();
+        let numbers = LockNumbers::among(&mut config);
         let (server, stop) = start(config)?;
         dir.write_running(server.addr(), data)
             .map_err(|error| Failure::os("cannot write the state", error))?;
         answer(&format!("ready {}\n", server.addr()));
         say(format_args!("serving at {}", server.addr()));
+        // As its users have it: who we are, and where locks live. Without these numbers it serves all the same.
+        let config =
+            numbers.is_some().then(|| crate::config::Config::resolve(&Globals::default())).transpose();
+        let followed = config.and_then(|config| match config {
+            Some(config) => ui::beside(config, server.addr(), None, numbers),
+            None => Ok(()),
+        });
+        if let Err(failure) = followed {
+            say(failure.line());
+        }
         until_stopped(server, stop)
     });
     dir.forget_running();

@@ -2,6 +2,7 @@
 //! were seen. All of it is the user's alone (mode 0700).
 
 use crate::exit::{self, Failure};
+use crate::srvr::{PATIENCE, Srvr, reached_at};
 use crate::{proc, time, xdg};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -196,11 +197,13 @@ impl Running {
         }
     }
 
-    /// Asks it for a snapshot and waits until there is one; its file.
+    /// Asks it for a snapshot and waits until there is one that shows everything there is now; its file. One that was
+    /// under way already may not.
     ///
     /// # Errors
-    /// When it is not ours to ask, ends meanwhile, or there is no new snapshot after a minute.
+    /// When it is not ours to ask, does not say how far it is, ends meanwhile, or there is no new snapshot after a minute.
     pub(crate) fn snapshot(&self) -> Result<PathBuf, Failure> {
+        let newest = self.zxid()?;
         let dir = self.data_dir.join("version-2");
         let unreadable = |error| Failure::os(format_args!("cannot look into {}", dir.display()), error);
         let before = snapshots(&dir).map_err(unreadable)?;
@@ -210,7 +213,8 @@ impl Running {
         while began.elapsed() < SNAPSHOT_PATIENCE {
             let now = snapshots(&dir).map_err(unreadable)?;
             // One of the same state takes the place of the last: the same name, another file.
-            if let Some((name, _)) = now.difference(&before).next() {
+            let shows = |name: &OsString| zxid_of(name).is_some_and(|zxid| zxid >= newest);
+            if let Some((name, _)) = now.difference(&before).find(|(name, _)| shows(name)) {
                 return Ok(dir.join(name));
             }
             if has_ended(&handle, LOOK_AGAIN).map_err(|error| self.failed(error))? {
@@ -218,6 +222,16 @@ impl Running {
             }
         }
         Err(self.failed(format_args!("no new snapshot in {} after a minute; see its log", dir.display())))
+    }
+
+    /// Its newest transaction.
+    fn zxid(&self) -> Result<u64, Failure> {
+        let at = reached_at(self.listen);
+        let answer = TcpStream::connect_timeout(&at, PATIENCE).and_then(Srvr::ask);
+        let answer = answer.map_err(|error| self.failed(format_args!("srvr at {at}: {error}")))?;
+        answer
+            .zxid()
+            .ok_or_else(|| self.failed("`srvr` is not among the words that it answers (--four-letter-words)"))
     }
 
     /// Sends it a signal; `None`: it has ended.
@@ -240,6 +254,11 @@ impl Running {
 /// Whether the process ends within this time.
 fn has_ended(handle: &OwnedFd, patience: Timespec) -> rustix::io::Result<bool> {
     poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&patience)).map(|events| events > 0)
+}
+
+/// The transaction up to which the snapshot of this name shows everything.
+fn zxid_of(snapshot: &OsString) -> Option<u64> {
+    u64::from_str_radix(snapshot.to_str()?.strip_prefix("snapshot.")?, 16).ok()
 }
 
 /// The snapshots there, each by its name and its inode.

@@ -1,5 +1,6 @@
 //! The user's command in a process group of its own: started at a gate, signalled as a group, reaped.
 
+use super::launcher;
 use super::terminal::Terminal;
 use crate::exit::{self, Failure};
 use crate::hidden;
@@ -29,7 +30,8 @@ pub(crate) struct Child {
     gate: Gate,
 }
 
-/// Both ends stay open: the launcher opens the reading one through /proc, whenever it comes to it.
+/// Both ends stay open until this process ends or gives up: the launcher opens the reading one through /proc, whenever it
+/// comes to it.
 #[derive(Debug)]
 struct Gate {
     _read: OwnedFd,
@@ -42,14 +44,14 @@ impl Child {
     ///
     /// # Errors
     /// When the system refuses a process or a pipe.
-    pub(crate) fn at_gate(command: &[OsString], env: &[(&str, String)]) -> Result<Child, Failure> {
+    pub(crate) fn at_gate(command: &[OsString]) -> Result<Child, Failure> {
         let failed = |error| Failure::os("cannot start the command", error);
         // What the command leaves behind is then ours to reap, and so its group's end is seen.
         set_child_subreaper(Some(getpid())).map_err(|error| failed(error.into()))?;
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let mut launcher = hidden::command(hidden::LAUNCH);
         launcher.arg(getpid().as_raw_nonzero().to_string()).arg(read.as_raw_fd().to_string()).args(command);
-        launcher.envs(env.iter().map(|(name, value)| (name, value))).process_group(0);
+        launcher.process_group(0);
         let launched = launcher.spawn().map_err(failed)?;
         let group = Pid::from_child(&launched);
         Ok(Child { group, terminal: Terminal::open(), code: None, gate: Gate { _read: read, write } })
@@ -60,16 +62,23 @@ impl Child {
         self.group
     }
 
-    /// Lets the launcher become the command; the terminal is the command's then, if it was ours.
-    pub(crate) fn go(&self) -> Result<(), Failure> {
+    /// Lets the launcher become the command, with `environment` besides what we have; the terminal is the command's then, if it was
+    /// ours.
+    pub(crate) fn go(&self, environment: &[(&str, String)]) -> Result<(), Failure> {
         if let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_talked_to()) {
             terminal.give(self.group);
         }
         // A launcher that was killed meanwhile is noticed by its end.
-        match rustix::io::write(&self.gate.write, b"g") {
-            Ok(_) | Err(Errno::PIPE) => Ok(()),
-            Err(error) => Err(Failure::os("cannot start the command", error)),
+        let mut word = &launcher::word(environment)[..];
+        while !word.is_empty() {
+            match rustix::io::write(&self.gate.write, word) {
+                Ok(written) => word = &word[written..],
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE) => break,
+                Err(error) => return Err(Failure::os("cannot start the command", error)),
+            }
         }
+        Ok(())
     }
 
     /// Passes a signal on to every process of the group.

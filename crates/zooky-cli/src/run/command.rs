@@ -1,6 +1,7 @@
 //! Running the user's command under what is held, and never letting it outlive that: for `run` and `elect`.
 
 use super::child::Child;
+use super::helpers::{Helpers, Starting};
 use super::holding::Holding;
 use super::keeper::{Bark, Keeper};
 use super::signals::{Arrived, Signals};
@@ -27,18 +28,17 @@ pub(crate) enum Ended {
 /// A command to be run under a lock.
 #[derive(Debug)]
 pub(crate) struct Command<'a> {
-    /// It and its arguments.
-    pub(crate) words: &'a [OsString],
     /// The locks' paths in the order in which the user named them.
     pub(crate) paths: &'a [String],
     /// TERM when somebody asks for the lock.
     pub(crate) revocable: bool,
 }
 
-/// What others are shown: this process, and the command by its name only, as its arguments may be secret.
-pub(crate) fn owner(command: &OsString) -> Owner {
+/// What others are shown: this process, the command by its name only, as its arguments may be secret, and whether it is of
+/// any use to ask for the lock.
+pub(crate) fn owner(command: &OsString, revocable: bool) -> Owner {
     let name = Path::new(command).file_name().unwrap_or(command);
-    Owner::this_process().with_program(name.to_string_lossy())
+    Owner::this_process().with_program(name.to_string_lossy()).deaf(!revocable)
 }
 
 /// The exit code of a shell's command that this signal has killed.
@@ -48,18 +48,27 @@ pub(crate) fn killed_by(signal: Signal) -> u8 {
 
 impl Command<'_> {
     /// Runs it and gives the lock back.
-    pub(crate) async fn under(&self, holding: Holding, signals: &mut Signals) -> Result<Ended, Failure> {
+    pub(crate) async fn under(
+        &self,
+        holding: Holding,
+        starting: Starting,
+        signals: &mut Signals,
+    ) -> Result<Ended, Failure> {
         let under = Under { command: self, name: holding.name(), holding };
-        let ended = under.run(signals).await;
-        let released = under.holding.release().await;
-        match ended {
-            // Somebody deleted our node while the command ran.
-            Ok(Ended::Code(code)) => match released {
-                Ok(()) => Ok(Ended::Code(code)),
-                Err(error) => Err(error.into()),
-            },
-            other => other,
+        let ran = under.run(starting, signals).await;
+        let Ok(Some(Ran { code, lost, mut keeper })) = ran else {
+            let _ = under.holding.release().await;
+            return ran.map(|_| Ended::Lost);
+        };
+        // Nothing runs any more that the watchdog would have to end: it goes beside the lock. If we were stopped meanwhile, what it
+        // did is read only now.
+        let (barked, released) = tokio::join!(keeper.finish(), under.holding.release());
+        if lost || barked {
+            return Ok(Ended::Lost);
         }
+        // An error: somebody deleted our node while the command ran.
+        released?;
+        Ok(Ended::Code(code))
     }
 
     /// A line each: more than one value has no other separator that a path cannot hold.
@@ -76,29 +85,32 @@ struct Under<'a> {
     name: String,
 }
 
+/// A command that was run and has ended, with its whole group.
+struct Ran {
+    code: u8,
+    /// It was ended for the lock's sake.
+    lost: bool,
+    keeper: Keeper,
+}
+
 impl Under<'_> {
-    async fn run(&self, signals: &mut Signals) -> Result<Ended, Failure> {
-        if !self.holding.settle().await {
+    /// None if the lock was lost before.
+    async fn run(&self, starting: Starting, signals: &mut Signals) -> Result<Option<Ran>, Failure> {
+        let Helpers { mut child, whelp } = starting.done().await?;
+        let held = self.holding.settle().await;
+        let mut keeper = whelp.watch(self.holding.timeout(), self.holding.deadline_ns()).await?;
+        if !held || self.holding.state() != GuardState::Held {
             say(format_args!("the lock {} was lost before the command was started", self.name));
-            return Ok(Ended::Lost);
+            return Ok(None);
         }
-        let mut child = Child::at_gate(self.command.words, &self.command.environment(&self.holding))?;
-        let timeout = self.holding.timeout();
-        let mut keeper = Keeper::start(child.group(), timeout, self.holding.deadline_ns()).await?;
-        if self.holding.state() != GuardState::Held {
-            say(format_args!("the lock {} was lost before the command was started", self.name));
-            return Ok(Ended::Lost);
-        }
-        child.go()?;
+        child.go(&self.command.environment(&self.holding))?;
         let lost = self.supervise(&mut child, &mut keeper, signals).await;
         if lost.is_err() {
             // Nobody watches the command any more: it must not outlive the lock that is released next.
             child.end().await;
         }
-        // If we were stopped meanwhile, what the watchdog did is read only now.
-        let barked = keeper.finish().await;
         child.return_terminal();
-        Ok(if lost? || barked { Ended::Lost } else { Ended::Code(child.code().unwrap_or(exit::OS)) })
+        Ok(Some(Ran { code: child.code().unwrap_or(exit::OS), lost: lost?, keeper }))
     }
 
     /// Until the command's whole group has ended; true if it was ended for the lock's sake.

@@ -26,7 +26,15 @@ pub(crate) enum Bark {
     Gone,
 }
 
-/// A running watchdog.
+/// A watchdog that was started, and does not know yet when to bark.
+#[derive(Debug)]
+pub(crate) struct Whelp {
+    group: Pid,
+    words: OwnedFd,
+    answers: OwnedFd,
+}
+
+/// A watchdog that watches.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     group: Pid,
@@ -36,23 +44,35 @@ pub(crate) struct Keeper {
     answers: Receiver,
 }
 
-impl Keeper {
-    /// Starts a watchdog for `group` and returns when it watches.
+fn failed(error: std::io::Error) -> Failure {
+    Failure::os("cannot start the watchdog", error)
+}
+
+impl Whelp {
+    /// Starts a watchdog for `group`. Until it watches, all that it does is to end the group should we vanish.
     ///
     /// # Errors
-    /// When the system refuses, or it does not come up in ten seconds.
-    pub(crate) async fn start(group: Pid, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
-        let failed = |error: std::io::Error| Failure::os("cannot start the watchdog", error);
+    /// When the system refuses.
+    pub(crate) fn start(group: Pid) -> Result<Whelp, Failure> {
         let mut command = hidden::bare_command(hidden::WATCHDOG);
         command.arg(group.as_raw_nonzero().to_string());
-        command.arg(timeout.as_nanos().to_string()).arg(deadline_ns.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(failed)?;
         let (Some(words), Some(answers)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        let words = OwnedFd::from(words);
-        let mut answers = Receiver::from_owned_fd(OwnedFd::from(answers)).map_err(failed)?;
+        Ok(Whelp { group, words: words.into(), answers: answers.into() })
+    }
+
+    /// Tells it the session's timeout and the deadline, and returns when it watches.
+    ///
+    /// # Errors
+    /// When it does not in ten seconds.
+    pub(crate) async fn watch(self, timeout: Duration, deadline_ns: u64) -> Result<Keeper, Failure> {
+        let Whelp { group, words, answers } = self;
+        let word = format!("watch {} {deadline_ns}\n", timeout.as_nanos());
+        rustix::io::write(&words, word.as_bytes()).map_err(|error| failed(error.into()))?;
+        let mut answers = Receiver::from_owned_fd(answers).map_err(failed)?;
         // The session lives on this thread: it must not be blocked meanwhile.
         match tokio::time::timeout(START, answers.read_u8()).await {
             Ok(Ok(b'r')) => {}
@@ -63,7 +83,9 @@ impl Keeper {
         rustix::io::ioctl_fionbio(&words, true).map_err(|error| failed(error.into()))?;
         Ok(Keeper { group, timeout, told_ns: deadline_ns, words, answers })
     }
+}
 
+impl Keeper {
     /// Passes the deadline on if it has advanced.
     pub(crate) fn deadline(&mut self, deadline_ns: u64) {
         if deadline_ns > self.told_ns && self.tell(&format!("deadline {deadline_ns}\n")) {
@@ -101,7 +123,7 @@ impl Keeper {
 
     /// Another one in the place of one that has gone.
     pub(crate) async fn replace(&mut self, deadline_ns: u64) -> Result<(), Failure> {
-        *self = Keeper::start(self.group, self.timeout, deadline_ns).await?;
+        *self = Whelp::start(self.group)?.watch(self.timeout, deadline_ns).await?;
         Ok(())
     }
 

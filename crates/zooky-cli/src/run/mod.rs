@@ -3,6 +3,7 @@
 
 pub(crate) mod child;
 pub(crate) mod command;
+pub(crate) mod helpers;
 pub(crate) mod holding;
 pub(crate) mod keeper;
 pub(crate) mod launcher;

@@ -6,7 +6,7 @@ use crate::cli;
 use crate::exit::{self, Failure, say};
 use std::time::Duration;
 use tokio::sync::watch;
-use zooky::{Client, Dialect, Error, MultiLock, Owner, Part, RwLock, Semaphore};
+use zooky::{Acl, Client, Dialect, Error, MultiLock, Owner, Part, RwLock, Semaphore};
 
 /// How the lock is wanted.
 #[derive(Debug, clap::Args)]
@@ -138,12 +138,13 @@ impl Want {
     pub(crate) async fn take(
         &self,
         client: &Client,
+        acl: &[Acl],
         paths: &[String],
         owner: Owner,
     ) -> Result<Option<Holding>, Failure> {
         let (tell, waits) = watch::channel(waiting::Waits::new(&paths[0]));
         let (ask, mut asked) = watch::channel(false);
-        let recipe = self.recipe(client, paths, owner, tell, ask)?;
+        let recipe = self.recipe(client, acl, paths, owner, tell, ask)?;
         // Every way of taking it is in this future: too much to be moved about.
         let taking = Box::pin(recipe.take(self.patience.limit()));
         tokio::select! {
@@ -159,6 +160,7 @@ impl Want {
     fn recipe(
         &self,
         client: &Client,
+        acl: &[Acl],
         paths: &[String],
         owner: Owner,
         tell: watch::Sender<waiting::Waits>,
@@ -168,14 +170,15 @@ impl Want {
         let dialect = self.dialect.map_or(Dialect::Kazoo, Dialect::from);
         if let Some(leases) = self.semaphore {
             let leases = Semaphore::new(client, &paths[0], leases)?.dialect(dialect)?;
-            return Ok(Recipe::Lease(leases.with_owner(owner).on_wait(on_wait)));
+            return Ok(Recipe::Lease(leases.with_owner(owner).with_acl(acl).on_wait(on_wait)));
         }
         if paths.len() > 1 {
             let part = |path: &String| if self.shared { Part::read(path) } else { Part::write(path) };
             let locks = MultiLock::new(client, paths.iter().map(part))?.dialect(dialect)?;
-            return Ok(Recipe::Many(locks.with_owner(owner).on_wait(on_wait)));
+            return Ok(Recipe::Many(locks.with_owner(owner).with_acl(acl).on_wait(on_wait)));
         }
-        let mut lock = RwLock::new(client, &paths[0])?.dialect(dialect)?.with_owner(owner).on_wait(on_wait);
+        let lock = RwLock::new(client, &paths[0])?.dialect(dialect)?.with_owner(owner).with_acl(acl);
+        let mut lock = lock.on_wait(on_wait);
         if let Some(delay) = self.lock_delay {
             lock = lock.lock_delay(delay);
         }

@@ -1,9 +1,9 @@
 //! The watchdog: a process of its own session that holds the command's process group and the lock's deadline,
 //! and ends the group in time, whatever becomes of `zooky run`.
 //!
-//! `zooky run` tells it on a pipe (its standard input), a line each: `deadline NS` (on CLOCK_BOOTTIME, when it
-//! advances), `lost` (the lock is gone now), `done` (the group has ended). The end of the pipe without `done` means
-//! that `zooky run` was killed. It answers on its standard output with single bytes: `r`eady, `t`erm sent, `k`ill sent.
+//! `zooky run` tells it on a pipe (its standard input), a line each: `watch TIMEOUT DEADLINE` (the session's timeout in ns, and the deadline on
+//! CLOCK_BOOTTIME; the lock is had), `deadline NS` (when it advances), `lost` (the lock is gone now), `done` (the group has ended). The end of the pipe without `done` means
+//! that `zooky run` was killed, or gave up before it had the lock. It answers on its standard output with single bytes: `r`eady (it watches), `t`erm sent, `k`ill sent.
 //! While `zooky run` is stopped the pipe is silent and the deadline stands still; that is enough.
 
 use crate::{exit, proc, time};
@@ -44,12 +44,18 @@ enum Stage {
 /// What became of the words of `zooky run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
+    Watch(u64, u64),
     Deadline(u64),
     Lost,
     Done,
 }
 
 impl Plan {
+    /// Nothing is held yet, and nothing runs that would have to be ended.
+    fn idle() -> Plan {
+        Plan::new(0, u64::MAX)
+    }
+
     fn new(timeout_ns: u64, deadline_ns: u64) -> Plan {
         let kill_at_ns = deadline_ns.saturating_sub(KILL_BEFORE_NS);
         Plan { timeout_ns, deadline_ns, kill_at_ns, stage: Stage::Watching }
@@ -75,6 +81,7 @@ impl Plan {
     /// When to look again.
     fn next_ns(&self) -> Option<u64> {
         match self.stage {
+            Stage::Watching if self.deadline_ns == u64::MAX => None,
             Stage::Watching => Some(self.term_at_ns().min(self.kill_at_ns)),
             Stage::TermSent => Some(self.kill_at_ns),
             Stage::KillSent => None,
@@ -97,7 +104,7 @@ impl Plan {
     }
 }
 
-/// Arguments: the group, the session timeout and the first deadline, both in nanoseconds.
+/// Argument: the group.
 pub(crate) fn main(args: &[OsString]) -> u8 {
     // First of all: signals to the job or from the terminal, and the ends of other people's pipes.
     let mut deaf = SigSet::all();
@@ -107,12 +114,11 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
     proc::close_inherited();
     let _ = rustix::thread::set_name(c"zooky-watchdog");
     let _ = std::env::set_current_dir("/");
-    let numbers: Vec<u64> = args.iter().filter_map(|arg| arg.to_str()?.parse().ok()).collect();
-    let [group, timeout_ns, deadline_ns] = numbers[..] else { return exit::USAGE };
-    let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) else {
+    let [group] = args else { return exit::USAGE };
+    let Some(group) = group.to_str().and_then(|group| group.parse().ok()).and_then(Pid::from_raw) else {
         return exit::USAGE;
     };
-    let watch = Watch { group, plan: Plan::new(timeout_ns, deadline_ns), line: Vec::new(), orphaned: false };
+    let watch = Watch { group, plan: Plan::idle(), line: Vec::new(), orphaned: false };
     match watch.run() {
         Ok(()) => exit::OK,
         Err(_) => {
@@ -133,7 +139,6 @@ struct Watch {
 impl Watch {
     fn run(mut self) -> Result<(), Errno> {
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        answer(b'r');
         loop {
             for signal in self.plan.due(time::boot_now_ns()) {
                 self.send(signal);
@@ -185,13 +190,18 @@ impl Watch {
         if taken == 0 {
             self.orphaned = true;
             let now = time::boot_now_ns();
-            self.plan.end_now(now, self.plan.kill_at_ns);
+            let waits = self.plan == Plan::idle();
+            self.plan.end_now(now, if waits { now + GRACE_NS } else { self.plan.kill_at_ns });
             return Ok(false);
         }
         self.line.extend_from_slice(&buffer[..taken]);
         while let Some(end) = self.line.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
             match Word::parse(&line) {
+                Some(Word::Watch(timeout_ns, deadline_ns)) => {
+                    self.plan = Plan::new(timeout_ns, deadline_ns);
+                    answer(b'r');
+                }
                 Some(Word::Deadline(at)) => self.plan.extend(at),
                 Some(Word::Lost) => {
                     let now = time::boot_now_ns();
@@ -225,6 +235,7 @@ impl Word {
     fn parse(line: &[u8]) -> Option<Word> {
         let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
         match words.next()? {
+            "watch" => Some(Word::Watch(words.next()?.parse().ok()?, words.next()?.parse().ok()?)),
             "deadline" => words.next()?.parse().ok().map(Word::Deadline),
             "lost" => Some(Word::Lost),
             "done" => Some(Word::Done),
@@ -294,7 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn before_the_lock_is_had_nothing_is_due_unless_nobody_is_left() {
+        let mut plan = Plan::idle();
+        assert_eq!((plan.next_ns(), plan.due(u64::MAX - 1)), (None, Vec::new()));
+        plan.end_now(50 * SECOND, 50 * SECOND + GRACE_NS);
+        assert_eq!(plan.due(50 * SECOND), [Signal::TERM, Signal::CONT]);
+        assert_eq!(plan.next_ns(), Some(50 * SECOND + GRACE_NS));
+    }
+
+    #[test]
     fn words() {
+        assert_eq!(Word::parse(b"watch 4 12\n"), Some(Word::Watch(4, 12)));
+        assert_eq!(Word::parse(b"watch 4\n"), None);
         assert_eq!(Word::parse(b"deadline 12\n"), Some(Word::Deadline(12)));
         assert_eq!(Word::parse(b"deadline x\n"), None);
         assert_eq!(Word::parse(b"lost\n"), Some(Word::Lost));

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::exit::{self, Failure, say};
 use crate::run::command::{Command, Ended, killed_by, owner};
+use crate::run::helpers::Starting;
 use crate::run::holding::Holding;
 use crate::run::signals::Signals;
 use crate::run::waiting;
@@ -69,7 +70,7 @@ async fn elect(config: &Config, args: &Args) -> Result<u8, Failure> {
         signal = signals.end() => return Ok(killed_by(signal)),
     };
     let ended = match args.command.is_empty() {
-        false => stand(&client, args, &path, &mut signals).await,
+        false => stand(&client, config, args, &path, &mut signals).await,
         true if args.observe => observe(&client, args, &path, &mut signals).await,
         true => tell(&client, args, &path).await,
     };
@@ -77,9 +78,17 @@ async fn elect(config: &Config, args: &Args) -> Result<u8, Failure> {
     ended
 }
 
-async fn stand(client: &Client, args: &Args, path: &str, signals: &mut Signals) -> Result<u8, Failure> {
+async fn stand(
+    client: &Client,
+    config: &Config,
+    args: &Args,
+    path: &str,
+    signals: &mut Signals,
+) -> Result<u8, Failure> {
+    let starting = Starting::begin(&args.command);
     let (tell, waits) = watch::channel(waiting::Waits::new(path));
-    let mut election = Election::new(client, path)?.with_owner(owner(&args.command[0]));
+    let mut election = Election::new(client, path)?.with_owner(owner(&args.command[0], args.revocable));
+    election = election.with_acl(config.acl.clone());
     if let Some(id) = &args.id {
         election = election.identifier(id);
     }
@@ -101,8 +110,8 @@ async fn stand(client: &Client, args: &Args, path: &str, signals: &mut Signals) 
     };
     let Some(led) = led else { return Ok(args.patience.conflict_exit_code) };
     let paths = [path.to_string()];
-    let command = Command { words: &args.command, paths: &paths, revocable: args.revocable };
-    Ok(match command.under(Holding::One(led.into_guard()), signals).await? {
+    let command = Command { paths: &paths, revocable: args.revocable };
+    Ok(match command.under(Holding::One(led.into_guard()), starting, signals).await? {
         Ended::Code(code) => code,
         Ended::Lost => exit::LOST,
     })

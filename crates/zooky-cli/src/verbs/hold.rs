@@ -52,20 +52,22 @@ async fn hold(config: &Config, args: &Args) -> Result<u8, Failure> {
         client = locks::connect(config) => client?,
         signal = signals.end() => return Ok(killed_by(signal)),
     };
-    let ended = take_and_keep(&client, args, &paths, &mut signals).await;
+    let ended = take_and_keep(&client, config, args, &paths, &mut signals).await;
     locks::close(client).await;
     ended
 }
 
 async fn take_and_keep(
     client: &Client,
+    config: &Config,
     args: &Args,
     paths: &[String],
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     let mut ended = Ended::watch(args.until_eof);
+    let owner = Owner::this_process().deaf(!args.want.revocable);
     let holding = tokio::select! {
-        holding = args.want.take(client, paths, Owner::this_process()) => holding?,
+        holding = args.want.take(client, &config.acl, paths, owner) => holding?,
         signal = signals.end() => return Ok(killed_by(signal)),
         () = ended.input() => return Ok(args.want.patience.conflict_exit_code),
     };

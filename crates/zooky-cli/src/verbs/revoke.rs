@@ -31,8 +31,8 @@ pub(crate) struct Args {
 
 const HELP: &str = "\
 Asked are the holders, in the words of their own library; they let go when they want to. `zooky run --revocable` sends TERM \
-to its command then. Deaf are those whose library knows no such request (kazoo's locks), and Curator's that were not made \
-revocable: only --now helps there.
+to its command then. Deaf are commands of `zooky run` without --revocable, those whose library knows no such request (kazoo's \
+locks), and Curator's that were not made revocable: only --now helps there.
 
 With --now the commands of `zooky run` are ended as after a loss, at once. Programs that do not watch their lock go on.
 

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::exit::{self, Failure, say};
 use crate::locks;
 use crate::run::command::{Command, Ended, killed_by, owner};
+use crate::run::helpers::Starting;
 use crate::run::signals::Signals;
 use crate::run::want::Want;
 use std::ffi::OsString;
@@ -54,6 +55,8 @@ pub(crate) fn without_separator(run: clap::Command) -> clap::Command {
 enum Attempt {
     /// With this exit code.
     Code(u8),
+    /// The command has run and ended with this code, and its lock is released.
+    Ran(u8),
     /// The lock was lost, or no server could be reached: another attempt may do better.
     Again(Result<u8, Failure>),
 }
@@ -71,7 +74,7 @@ async fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     let mut pause = FIRST_PAUSE;
     for left in (0..=args.retry).rev() {
         let ended = match attempt(config, args, &paths, &mut signals).await? {
-            Attempt::Code(code) => return Ok(code),
+            Attempt::Code(code) | Attempt::Ran(code) => return Ok(code),
             Attempt::Again(ended) => ended,
         };
         if left == 0 {
@@ -97,6 +100,7 @@ async fn attempt(
     paths: &[String],
     signals: &mut Signals,
 ) -> Result<Attempt, Failure> {
+    let starting = Starting::begin(&args.command);
     let client = tokio::select! {
         client = locks::connect(config) => match client {
             Err(failure) if failure.code() == exit::UNAVAILABLE => return Ok(Attempt::Again(Err(failure))),
@@ -104,8 +108,11 @@ async fn attempt(
         },
         signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
     };
-    let ended = under_lock(&client, args, paths, signals).await;
-    locks::close(client).await;
+    let ended = under_lock(&client, config, args, paths, starting, signals).await;
+    match &ended {
+        Ok(Attempt::Ran(_)) => locks::leave(client).await,
+        _ => locks::close(client).await,
+    }
     match ended {
         Err(failure) if failure.code() == exit::UNAVAILABLE => Ok(Attempt::Again(Err(failure))),
         ended => ended,
@@ -114,21 +121,23 @@ async fn attempt(
 
 async fn under_lock(
     client: &zooky::Client,
+    config: &Config,
     args: &Args,
     paths: &[String],
+    starting: Starting,
     signals: &mut Signals,
 ) -> Result<Attempt, Failure> {
     let holding = tokio::select! {
-        holding = args.want.take(client, paths, owner(&args.command[0])) => holding?,
+        holding = args.want.take(client, &config.acl, paths, owner(&args.command[0], args.want.revocable)) => holding?,
         // Dropping the wait takes our contender out of the queue.
         signal = signals.end() => return Ok(Attempt::Code(killed_by(signal))),
     };
     let Some(holding) = holding else {
         return Ok(Attempt::Code(args.want.patience.conflict_exit_code));
     };
-    let command = Command { words: &args.command, paths, revocable: args.want.revocable };
-    Ok(match command.under(holding, signals).await? {
-        Ended::Code(code) => Attempt::Code(code),
+    let command = Command { paths, revocable: args.want.revocable };
+    Ok(match command.under(holding, starting, signals).await? {
+        Ended::Code(code) => Attempt::Ran(code),
         Ended::Lost => Attempt::Again(Ok(exit::LOST)),
     })
 }

@@ -4,7 +4,7 @@ mod check;
 mod start;
 
 use crate::config::Config;
-use crate::embedded::{self, serve, state::Running, state::StateDir};
+use crate::embedded::{self, numbers::LockNumbers, serve, state::Running, state::StateDir};
 use crate::exit::{self, Failure, say};
 use crate::settings::{Resolved, Settings};
 use crate::verbs::ui;
@@ -62,11 +62,12 @@ pub(crate) fn main(config: &Config, args: &Args) -> Result<u8, Failure> {
 }
 
 fn foreground(config: &Config, args: &Args) -> Result<u8, Failure> {
-    let Resolved { config: settings, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
+    let Resolved { config: mut settings, warnings } = args.settings.resolve(|name| std::env::var_os(name))?;
     for warning in warnings {
         say(warning);
     }
     let data_dir = settings.data_dir.clone();
+    let numbers = LockNumbers::among(&mut settings);
     let (server, stop) = serve::start(settings)?;
     let at = server.addr();
     say(format_args!("serving at {at}, data in {}", data_dir.display()));
@@ -79,9 +80,7 @@ fn foreground(config: &Config, args: &Args) -> Result<u8, Failure> {
     if !at.ip().is_loopback() {
         say(format_args!("anybody who reaches {at} can take and free locks"));
     }
-    if let Some(addr) = args.ui {
-        ui::beside(config, addr, at)?;
-    }
+    ui::beside(config.clone(), at, args.ui, numbers)?;
     serve::until_stopped(server, stop)?;
     Ok(exit::OK)
 }

@@ -1,10 +1,12 @@
 //! `zooky ui`: the locks live on a page, for this machine only.
 
 use crate::config::{Config, LOCKS, Servers, ZKTOOLS};
+use crate::embedded::numbers::LockNumbers;
 use crate::exit::{self, Failure, say};
 use crate::locks;
+use crate::srvr::reached_at;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use zooky::session::ServerList;
@@ -63,29 +65,61 @@ async fn show(config: &Config, args: &Args) -> Result<(), Failure> {
     serve(listener, &follower, page).await.map_err(|error| failure(&error))
 }
 
-/// Serves the page of the server at `server` beside it in this process, on a thread of its own, until the process ends.
+/// Follows the locks of the server at `server`, which runs in this process, on a thread of its own, until the process ends:
+/// serves the page at `at`, and keeps the `numbers`.
 ///
 /// # Errors
 /// The address is no loopback address, or taken.
-pub(crate) fn beside(config: &Config, at: SocketAddr, server: SocketAddr) -> Result<(), Failure> {
+pub(crate) fn beside(
+    config: Config,
+    server: SocketAddr,
+    at: Option<SocketAddr>,
+    numbers: Option<LockNumbers>,
+) -> Result<(), Failure> {
+    if at.is_none() && numbers.is_none() {
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::os("cannot start the page", error))?;
-    // One that listens at all addresses is reached at this one.
-    let ip = if server.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { server.ip() };
-    let server = SocketAddr::new(ip, server.port());
-    let listener = runtime.block_on(listen(at))?;
-    let mut page = Page::new(vec![server.to_string()]);
-    (page.metrics, page.token) = (true, Some(token()?));
-    announce(&listener, &page)?;
-    let config = Config { servers: Servers::Named(server.to_string()), ..config.clone() };
+    let runtime = runtime.map_err(|error| Failure::os("cannot follow the locks", error))?;
+    let server = reached_at(server);
+    let page = match at {
+        Some(at) => {
+            let listener = runtime.block_on(listen(at))?;
+            let mut page = Page::new(vec![server.to_string()]);
+            (page.metrics, page.token) = (true, Some(token()?));
+            announce(&listener, &page)?;
+            Some((listener, page))
+        }
+        None => None,
+    };
+    let config = Config { servers: Servers::Named(server.to_string()), tls: None, ..config };
     std::thread::spawn(move || {
-        let served = runtime.block_on(async {
+        let followed = runtime.block_on(async {
             let client = locks::connect(&config).await?;
-            let follower = Follower::start(client, roots(&config), How::Watch);
-            serve(listener, &follower, page).await.map_err(|error| failure(&error))
+            let (keeper, expired) = numbers.map(LockNumbers::split).unzip();
+            let follower = match expired {
+                Some(expired) => Follower::beside_server(client, roots(&config), expired),
+                None => Follower::start(client, roots(&config), How::Watch),
+            };
+            let keeping = async {
+                match keeper {
+                    Some(keeper) => keeper.keep(&follower).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let serving = async {
+                match page {
+                    Some((listener, page)) => serve(listener, &follower, page).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                served = serving => served.map_err(|error| failure(&error)),
+                () = keeping => Ok(()),
+            }
         });
-        if let Err(failure) = served {
-            say(format_args!("the page has ended: {}", failure.line()));
+        if let Err(failure) = followed {
+            say(format_args!("the locks are not followed any more: {}", failure.line()));
         }
     });
     Ok(())

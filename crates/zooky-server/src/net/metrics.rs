@@ -21,13 +21,13 @@ pub(crate) fn request(input: &[u8]) -> Option<&[u8]> {
     input.split(|&byte| byte == b'\n').next().map(<[u8]>::trim_ascii_end)
 }
 
-/// The answer to a request, head and body.
-pub(crate) fn answer(request: &[u8], numbers: &Numbers, limits: &Limits) -> String {
+/// The answer to a request, head and body. `added` stands behind the server's own numbers.
+pub(crate) fn answer(request: &[u8], numbers: &Numbers, limits: &Limits, added: &str) -> String {
     let mut words = request.split(|&byte| byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
     let (status, body) = match (method, path) {
-        (b"GET" | b"HEAD", b"/metrics") => ("200 OK", text(numbers, limits)),
+        (b"GET" | b"HEAD", b"/metrics") => ("200 OK", text(numbers, limits) + added),
         (b"GET" | b"HEAD", _) => ("404 Not Found", "the numbers are at /metrics\n".to_owned()),
         _ => ("405 Method Not Allowed", "only GET\n".to_owned()),
     };
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said() {
-        let answer = |request: &[u8]| answer(request, &Numbers::default(), &Limits::default());
+        let answer = |request: &[u8]| answer(request, &Numbers::default(), &Limits::default(), "");
         assert!(answer(b"GET /metrics?x=1 HTTP/1.1").starts_with("HTTP/1.1 200 "));
         assert!(answer(b"GET / HTTP/1.1").starts_with("HTTP/1.1 404 "));
         assert!(answer(b"POST /metrics HTTP/1.1").starts_with("HTTP/1.1 405 "));

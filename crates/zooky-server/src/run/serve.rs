@@ -261,7 +261,8 @@ impl Run {
     }
 
     fn answer_scrape(&mut self, key: u64, request: &[u8]) {
-        let answer = metrics::answer(request, &self.numbers(), &self.config.limits);
+        let added = self.config.companion.as_ref().map(|companion| companion.numbers()).unwrap_or_default();
+        let answer = metrics::answer(request, &self.numbers(), &self.config.limits, &added);
         self.hold(key, Some(Bytes::from(answer)), self.syncer.needed());
         self.hold(key, None, self.syncer.needed());
     }

@@ -11,6 +11,8 @@ use super::tally::{BUCKETS_MS, ByMode, Histogram};
 /// What is put into the text besides the model.
 pub(crate) struct Around<'a> {
     pub(crate) health: &'a [Health],
+    /// Whether the server tells whose sessions have expired.
+    pub(crate) tells_losses: bool,
 }
 
 /// The text.
@@ -32,6 +34,12 @@ pub(crate) fn write(model: &Model, around: &Around<'_>) -> String {
     }
     out.histogram("zooky_wait_seconds", "From joining the queue to the grant", modes, |of| &of.wait);
     out.histogram("zooky_hold_seconds", "From the grant until the node was gone", modes, |of| &of.hold);
+    if around.tells_losses {
+        out.head("zooky_losses_total", "counter", "Holders whose session expired");
+        for (mode, of) in modes {
+            out.line("zooky_losses_total", &[("mode", mode)], of.losses as f64);
+        }
+    }
     out.one(
         "zooky_freed_total",
         "counter",
@@ -90,6 +98,9 @@ impl Text {
 
     /// What the servers tell of themselves, where they do.
     fn servers(&mut self, servers: &[Health]) {
+        if servers.is_empty() {
+            return;
+        }
         self.head("zooky_server_answers", "gauge", "Whether the server answers to srvr");
         for health in servers {
             let answers = health.answered_ms.is_some() && health.why.is_none();
@@ -123,10 +134,14 @@ mod tests {
         let mut model = Model::default();
         model.joined("/locks/a", &name(1), true, 1_000);
         model.joined("/locks/a", &name(2), true, 1_200);
+        model.joined("/locks/a", &name(3), true, 1_200);
+        // Only the first of them holds it.
+        model.expired(&[1, 3, 4].map(|n| format!("/locks/a/{}", name(n))));
         model.left("/locks/a", &name(1), 1_700);
+        model.left("/locks/a", &name(3), 1_700);
         model.directory("/locks/free");
         let health = Health { server: "a\"b:1".to_owned(), ..Health::default() };
-        let text = write(&model, &Around { health: &[health] });
+        let text = write(&model, &Around { health: &[health], tells_losses: true });
         for line in [
             "zooky_locks 2",
             "zooky_locks_held 1",
@@ -136,6 +151,7 @@ mod tests {
             "zooky_wait_seconds_bucket{mode=\"exclusive\",le=\"0.001\"} 1",
             "zooky_wait_seconds_bucket{mode=\"exclusive\",le=\"0.5\"} 2",
             "zooky_wait_seconds_sum{mode=\"exclusive\"} 0.5",
+            "zooky_losses_total{mode=\"exclusive\"} 1",
             "zooky_hold_seconds_count{mode=\"exclusive\"} 1",
             "zooky_hold_seconds_bucket{mode=\"exclusive\",le=\"+Inf\"} 1",
             "zooky_server_answers{server=\"a\\\"b:1\"} 0",

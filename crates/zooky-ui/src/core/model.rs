@@ -59,6 +59,8 @@ struct Member {
     /// Whether it was seen to come; else it was there before us.
     seen: bool,
     held: Option<Held>,
+    /// Its session has expired, and its node is about to go.
+    expired: bool,
     contender: Option<Contender>,
 }
 
@@ -134,7 +136,8 @@ impl Model {
         let id = self.next_id;
         let lock = self.lock(path);
         lock.queue.insert(name);
-        let member = Member { id, seat, since_ms: now_ms, seen, held: None, contender: None };
+        let (held, contender) = (None, None);
+        let member = Member { id, seat, since_ms: now_ms, seen, held, expired: false, contender };
         lock.members.insert(name.to_owned(), member);
         self.contending += 1;
         self.news.untold.insert(id);
@@ -164,6 +167,15 @@ impl Model {
         self.changed(path, name);
     }
 
+    /// These nodes are about to go, because their session has expired.
+    pub(crate) fn expired(&mut self, nodes: &[String]) {
+        for node in nodes {
+            let Some((path, name)) = node.rsplit_once('/') else { continue };
+            let member = self.locks.get_mut(path).and_then(|lock| lock.members.get_mut(name));
+            member.into_iter().for_each(|member| member.expired = true);
+        }
+    }
+
     /// A contender's node was deleted.
     pub(crate) fn left(&mut self, path: &str, name: &str, now_ms: i64) {
         let Some(lock) = self.locks.get_mut(path) else { return };
@@ -173,6 +185,9 @@ impl Model {
         if let Some(held) = member.held {
             lock.held -= 1;
             self.held -= 1;
+            if member.expired {
+                self.tally.lost(member.seat.mode);
+            }
             if held.seen {
                 self.tally.released(member.seat.mode, now_ms - held.from_ms);
             }

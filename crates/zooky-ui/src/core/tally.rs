@@ -39,6 +39,7 @@ pub(crate) struct ByMode {
     pub(crate) wait: Histogram,
     pub(crate) hold: Histogram,
     pub(crate) grants: u64,
+    pub(crate) losses: u64,
 }
 
 /// One second, as the page draws it. Durations in milliseconds; none where there was nothing to measure.
@@ -94,6 +95,11 @@ impl Tally {
     pub(crate) fn released(&mut self, mode: Mode, hold_ms: i64) {
         self.of(mode).hold.record(hold_ms);
         keep(&mut self.holds, hold_ms);
+    }
+
+    /// A holder is gone because its session had expired.
+    pub(crate) fn lost(&mut self, mode: Mode) {
+        self.of(mode).losses += 1;
     }
 
     /// The end of a second.

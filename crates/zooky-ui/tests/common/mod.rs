@@ -78,15 +78,20 @@ pub(crate) const PHONE: Look = Look { width: 390, height: 844, dark: false, touc
 impl Window {
     /// Opens the page in a new browser and waits until it is live.
     pub(crate) fn open(served: &Served, look: Look) -> Window {
-        Window::begin(served, look, false)
+        Window::begin(&served.url(), look, false)
+    }
+
+    /// The same of a page that is served elsewhere.
+    pub(crate) fn open_url(url: &str, look: Look) -> Window {
+        Window::begin(url, look, false)
     }
 
     /// The same, and the browser notes what each of its tasks takes.
     pub(crate) fn open_traced(served: &Served, look: Look) -> Window {
-        Window::begin(served, look, true)
+        Window::begin(&served.url(), look, true)
     }
 
-    fn begin(served: &Served, look: Look, trace: bool) -> Window {
+    fn begin(url: &str, look: Look, trace: bool) -> Window {
         let options = json!({
             "trace": trace,
             "chromium": chromium(), "width": look.width, "height": look.height, "touch": look.touch,
@@ -95,7 +100,7 @@ impl Window {
         let mut talk = Script::new(include_str!("browser.py")).arg(options.to_string()).spawn();
         talk.expect_line("ready", LONG);
         let mut window = Window { talk };
-        window.act("open", json!(served.url()));
+        window.act("open", json!(url));
         window.until("document.getElementById('link').textContent === 'live'");
         window
     }

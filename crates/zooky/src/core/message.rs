@@ -4,7 +4,8 @@
 //! - zktools: the data becomes `unlock`.
 //! - Curator: the data becomes `__REVOKE__`; only a contender whose data was empty listens (`makeRevocable`).
 //! - kazoo's dialect has no such word, and stock kazoo's contenders look at nobody's data. Ours in that dialect
-//!   carry one line of JSON, and are asked by a member `revoke` in it, which tells who asks.
+//!   carry one line of JSON, and are asked by a member `revoke` in it, which tells who asks. One that says `"deaf":true`
+//!   there does not look.
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use super::dialect::{Dialect, classify};
 const ZKTOOLS: &[u8] = b"unlock";
 const CURATOR: &[u8] = b"__REVOKE__";
 const MEMBER: &str = "revoke";
+const DEAF: &str = "deaf";
 
 /// Whether the data of the contender `name` asks it to let go.
 pub(crate) fn asks(name: &str, data: &[u8]) -> bool {
@@ -30,7 +32,7 @@ pub(crate) fn asking(name: &str, data: &[u8], asker: &[u8]) -> Option<Vec<u8>> {
         Dialect::Zktools => Some(ZKTOOLS.to_vec()),
         Dialect::Curator => data.is_empty().then(|| CURATOR.to_vec()),
         Dialect::Kazoo => {
-            let mut object = ours(data)?;
+            let mut object = ours(data).filter(|object| object.get(DEAF) != Some(&Value::Bool(true)))?;
             let asker = serde_json::from_slice(asker).unwrap_or(Value::Bool(true));
             object.insert(MEMBER.to_owned(), asker);
             serde_json::to_vec(&object).ok()
@@ -61,12 +63,13 @@ mod tests {
     #[test]
     fn each_dialect_has_its_word() {
         type Case = (String, &'static [u8], Option<&'static [u8]>);
-        let cases: [Case; 6] = [
+        let cases: [Case; 7] = [
             (format!("{HEX}-lock--0000000001"), b"0", Some(b"unlock")),
             (format!("{HEX}-read--0000000001"), b"0", Some(b"unlock")),
             (format!("_c_{UUID}-lock-0000000001"), b"", Some(b"__REVOKE__")),
             (format!("_c_{UUID}-lock-0000000001"), b"10.0.0.1", None),
             (format!("{HEX}__lock__0000000001"), b"a kazoo client", None),
+            (format!("{HEX}__lock__0000000001"), br#"{"host":"db1","pid":1,"deaf":true}"#, None),
             (format!("_c_{HEX}-lock-0000000001"), b"", None),
         ];
         for (name, data, expected) in cases {

@@ -6,7 +6,7 @@ pub(crate) mod ledger;
 mod screen;
 pub(crate) mod worker;
 
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::exit::{self, Failure, say};
 use crate::{hidden, locks};
 use ledger::Ledger;
@@ -102,6 +102,7 @@ async fn contend(config: &Config, args: &Args, ledger: &Ledger) -> Result<Screen
         let mut command = hidden::command(hidden::DEMO_WORKER);
         command.arg(config.servers.text()).arg(config.session_timeout.as_millis().to_string());
         command.arg(args.count.to_string()).arg(args.delay_ms.to_string()).arg(ledger.path());
+        command.envs(config.tls.iter().flat_map(Tls::variables));
         // The worker's standard input ends with us, and it with that.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().map_err(|error| Failure::os("cannot start a worker", error))?;

@@ -2,6 +2,7 @@
 
 use super::ledger::Ledger;
 use super::{Event, PATH};
+use crate::cli::Globals;
 use crate::config::Config;
 use crate::exit::{self, Failure};
 use crate::locks;
@@ -19,7 +20,13 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
     else {
         return exit::USAGE;
     };
-    let config = Config::plain(servers.to_string(), Duration::from_millis(timeout_ms));
+    let session_timeout = Some(Duration::from_millis(timeout_ms));
+    let globals = Globals { servers: Some(servers.to_string()), session_timeout, ..Globals::default() };
+    // All else is where the demo itself has it from, who we are among it.
+    let config = match Config::resolve(&globals) {
+        Ok(config) => config,
+        Err(failure) => return failure.report(),
+    };
     end_with_parent();
     let work = async { work(&config, count, Duration::from_millis(delay_ms), Path::new(&args[4])).await };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -38,7 +45,7 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
 async fn work(config: &Config, count: u32, delay: Duration, ledger: &Path) -> Result<(), Failure> {
     let mut ledger = Ledger::open(ledger)?;
     let client = locks::connect(config).await?;
-    let lock = RwLock::new(&client, PATH).map_err(|error| locks::failure(&error))?;
+    let lock = RwLock::new(&client, PATH)?.with_acl(config.acl.clone());
     tell(&Event::Waiting)?;
     let guard = lock.write().await.map_err(|error| locks::failure(&error))?;
     let token = guard.fencing_token();

@@ -1,7 +1,7 @@
 //! What can be seen through a session: times, clock, rights, and whether a lock can be had.
 
 use super::{Check, State};
-use crate::config::Config;
+use crate::config::{Config, show_acl};
 use crate::locks;
 use crate::time;
 use std::time::{Duration, Instant};
@@ -106,7 +106,7 @@ async fn acl(session: &Session, root: &str) -> Check {
         Ok((acl, _)) => {
             let needed = perms::READ | perms::CREATE | perms::DELETE;
             let world = |one: &Acl| one.id.scheme == "world" && one.perms & needed == needed;
-            let shown: Vec<String> = acl.iter().map(show_entry).collect();
+            let shown: Vec<String> = acl.iter().map(show_acl).collect();
             let says = shown.join(", ");
             match acl.iter().any(world) {
                 true => {
@@ -120,28 +120,10 @@ async fn acl(session: &Session, root: &str) -> Check {
     }
 }
 
-fn show_entry(entry: &Acl) -> String {
-    let letters = [
-        (perms::CREATE, 'c'),
-        (perms::DELETE, 'd'),
-        (perms::READ, 'r'),
-        (perms::WRITE, 'w'),
-        (perms::ADMIN, 'a'),
-    ];
-    let given: String =
-        letters.iter().filter(|(bit, _)| entry.perms & bit != 0).map(|(_, letter)| letter).collect();
-    // A digest of a password is nothing for a bug report.
-    let id = match entry.id.id.split_once(':') {
-        Some((user, _)) if entry.id.scheme == "digest" => user,
-        _ => &entry.id.id,
-    };
-    format!("{}:{id}:{given}", entry.id.scheme)
-}
-
 /// Takes a lock, looks at it, compares the clocks by its node, and gives it back.
 async fn lock(client: &Client, config: &Config) -> Check {
     let path = config.lock_path(&format!("zooky-doctor-{}", std::process::id()));
-    match measure(client, &path).await {
+    match measure(client, &path, &config.acl).await {
         Ok((took, ahead_ms)) => {
             let says = format!("taken and given back in {}", ms(took));
             let off = Duration::from_millis(ahead_ms.unsigned_abs());
@@ -161,9 +143,9 @@ async fn lock(client: &Client, config: &Config) -> Check {
 }
 
 /// How long it took, and by how many milliseconds the server's clock is ahead of ours.
-async fn measure(client: &Client, path: &str) -> Result<(Duration, i64), Error> {
+async fn measure(client: &Client, path: &str, acl: &[Acl]) -> Result<(Duration, i64), Error> {
     let (start, before_ms) = (Instant::now(), time::wall_now_ms());
-    let guard = RwLock::new(client, path)?.write().await?;
+    let guard = RwLock::new(client, path)?.with_acl(acl).write().await?;
     let after_ms = time::wall_now_ms();
     let ours = show(client, path).await?;
     guard.release().await?;

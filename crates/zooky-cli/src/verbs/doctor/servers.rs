@@ -3,12 +3,11 @@
 use super::{Check, State};
 use crate::config::{Config, Servers};
 use crate::embedded::state::StateDir;
-use std::io::{self, Read, Write};
+use crate::srvr::{PATIENCE, Srvr};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// What a server may take to accept, and to answer a four-letter word.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Where servers listen that are named without a port.
 const PORT: &str = "2181";
 
@@ -70,18 +69,12 @@ fn has_port(server: &str) -> bool {
     server.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
-/// What `srvr` says of the version and the mode. Servers answer it unless told not to.
-fn version(mut stream: TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"srvr")?;
-    let mut answer = Vec::new();
-    stream.take(65_536).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let after = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key));
-    let version = after("Zookeeper version: ").and_then(|rest| rest.split([',', '-']).next());
+/// What it says of its version and mode.
+fn version(stream: TcpStream) -> io::Result<String> {
+    let srvr = Srvr::ask(stream)?;
+    let version = srvr.after("Zookeeper version").and_then(|rest| rest.split([',', '-']).next());
     let version = version.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(match after("Mode: ") {
+    Ok(match srvr.after("Mode") {
         Some(mode) => format!("version {}, {}", version.trim(), mode.trim()),
         None => format!("version {}", version.trim()),
     })

@@ -12,7 +12,7 @@ use zooky::{Client, Node, Value};
 pub(super) async fn set(config: &Config, args: &Set) -> Result<u8, Failure> {
     let given = given(args)?;
     let data = if args.raw { given } else { Value::read(&given, true).write() };
-    let stat = locks::with(config, async |client| store(client, args, &data).await).await?;
+    let stat = locks::with(config, async |client| store(client, config, args, &data).await).await?;
     if args.json {
         json::print(&Report::present(&args.path, &Value::read(&data, true), &stat))?;
     }
@@ -32,14 +32,15 @@ fn given(args: &Set) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| Failure::new(exit::DATA, format!("{}: {error}", file.display())))
 }
 
-async fn store(client: &Client, args: &Set, data: &[u8]) -> Result<Stat, Failure> {
+async fn store(client: &Client, config: &Config, args: &Set, data: &[u8]) -> Result<Stat, Failure> {
     let session = client.session().await?;
     loop {
         match session.set(&args.path, data.to_vec(), args.version.unwrap_or(-1)).await {
             Err(SessionError::NoNode { .. }) if !args.existing && args.version.is_none() => {}
             set => return Ok(set?),
         }
-        let node = Node::builder(client, &args.path)?.default(Value::Bytes(data.to_vec())).open().await?;
+        let node = Node::builder(client, &args.path)?.default(Value::Bytes(data.to_vec()));
+        let node = node.with_acl(config.acl.clone()).open().await?;
         // Somebody else may have created it before us, with something else in it, or deleted it again.
         if let Some(made) = node.snapshot().filter(|made| made.data == data) {
             return Ok(made.stat);
