@@ -232,7 +232,11 @@ impl Run {
         loop {
             match self.poll.poll(events, Some(timeout)) {
                 Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(readable),
+                // As it is by a standstill: what has come in meanwhile is to be seen all the same.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                    timeout = Duration::ZERO;
+                    continue;
+                }
                 Err(source) => return Err(ServerError::Poll { source }),
             }
             for event in events.iter() {

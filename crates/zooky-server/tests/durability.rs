@@ -49,6 +49,33 @@ fn a_restart_keeps_tree_and_sessions() {
     assert!(Raw::connect(server.addr()).children("/keep").is_empty());
 }
 
+/// The server stands still for longer than the sessions' timeouts. What their clients have sent meanwhile counts as a sign of
+/// life, also that of clients who asked much before and come after the others.
+#[test]
+fn a_standstill_of_the_server_ends_no_session_whose_client_asks() {
+    let dir = TempDir::new().unwrap();
+    let server = ServerChild::start(dir.path());
+    let much = vec![Request::Exists { path: "/".into(), watch: false }; 1_000];
+    let mut clients: Vec<Raw> = (0..20).map(|_| Raw::connect_for(server.addr, 4_000)).collect();
+    let ask = |client: &mut Raw| client.send(&much).unwrap();
+    let hear = |client: &mut Raw| {
+        for _ in &much {
+            assert_eq!(client.reply().unwrap().0.err, ErrorCode::OK);
+        }
+    };
+    clients.iter_mut().for_each(ask);
+    clients.iter_mut().for_each(hear);
+    server.stop();
+    clients.iter_mut().for_each(ask);
+    // Longer than the timeout and the time that the server rounds it up by; nothing else can bring this about.
+    std::thread::sleep(Duration::from_secs(7));
+    server.go_on();
+    for client in &mut clients {
+        hear(client);
+        client.create("/alive-", CreateMode::EPHEMERAL_SEQUENTIAL, b"").unwrap();
+    }
+}
+
 /// What one cycle did, as far as the server said so.
 #[derive(Debug, Default)]
 struct Acknowledged {

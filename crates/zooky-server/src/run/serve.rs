@@ -96,11 +96,14 @@ impl Run {
         }
         let limit = self.shares().backlog;
         let begin = Instant::now();
+        // After a standstill what each has sent is the sign of life that keeps its session.
+        let mut must = if self.stood_still { self.backlog.len() } else { 0 };
         while !self.backlog.is_empty() && !self.holds_reads()? {
             if let Some(slot) = self.backlog.pop_front() {
                 self.serve_slot(slot);
             }
-            if begin.elapsed() >= limit {
+            must = must.saturating_sub(1);
+            if must == 0 && begin.elapsed() >= limit {
                 break;
             }
         }

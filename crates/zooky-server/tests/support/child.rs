@@ -108,6 +108,11 @@ impl ServerChild {
         }
     }
 
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        kill_process(self.pid, Signal::CONT).unwrap();
+    }
+
     /// Waits until it ends by itself; what it said, and its status.
     pub fn ended(mut self) -> (String, ExitStatus) {
         let mut said = String::new();
