@@ -48,6 +48,18 @@ pub(crate) enum Settled {
     Lost,
 }
 
+/// What came of leaving our marker.
+enum Marked {
+    /// It is there, and those that were waited out are not.
+    Done,
+    /// One of those was not there any more.
+    Gone(String),
+    /// Perhaps it was done.
+    Unknown,
+    /// The lock was lost meanwhile.
+    Lost,
+}
+
 macro_rules! lock_delay {
     () => {
         /// If a holder vanishes (its session ends without a release), the lock stays closed for `time` from the moment
@@ -84,6 +96,7 @@ impl LockDelay {
     pub(crate) async fn settle(&self, recipe: &Recipe, guard: Guard, wait: bool) -> Result<Settled, Error> {
         let session = guard.session().clone();
         let mut pause = Pause::new();
+        let mut gone = Vec::new();
         loop {
             let children = match session.children(&recipe.path).await {
                 Ok(children) => children.names,
@@ -95,7 +108,8 @@ impl LockDelay {
                 Err(SessionError::NoNode { .. }) => return Ok(Settled::Lost),
                 Err(fault) => return Err(fault.into()),
             };
-            let stale = stale(&children, guard.mode());
+            let mut stale = stale(&children, guard.mode());
+            stale.retain(|name| !gone.contains(*name));
             let left = self.left(recipe, &session, &stale).await?;
             if !left.is_zero() {
                 if !wait {
@@ -111,9 +125,10 @@ impl LockDelay {
                 continue;
             }
             match self.mark(recipe, &session, &guard, &stale).await? {
-                Some(true) => return Ok(Settled::Held(guard)),
-                Some(false) => {}
-                None => return Ok(Settled::Lost),
+                Marked::Done => return Ok(Settled::Held(guard)),
+                Marked::Gone(name) => gone.push(name),
+                Marked::Unknown => {}
+                Marked::Lost => return Ok(Settled::Lost),
             }
         }
     }
@@ -136,16 +151,15 @@ impl LockDelay {
         Ok(longest)
     }
 
-    /// Leaves our marker, if the lock is still ours, and removes those that were waited out, all in one; whether that was
-    /// done. `None`: the lock is lost.
+    /// Leaves our marker, if the lock is still ours, and removes those that were waited out, all in one.
     async fn mark(
         &self,
         recipe: &Recipe,
         session: &Session,
         guard: &Guard,
         waited_out: &[&String],
-    ) -> Result<Option<bool>, Error> {
-        let Some(name) = guard.path().rsplit('/').next().and_then(marker) else { return Ok(None) };
+    ) -> Result<Marked, Error> {
+        let Some(name) = guard.path().rsplit('/').next().and_then(marker) else { return Ok(Marked::Lost) };
         let path = format!("{}/{name}", recipe.path);
         let delay_ms = u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX);
         let said = Said { delay_ms, owner: Some(recipe.owner.since_now()) };
@@ -164,16 +178,19 @@ impl LockDelay {
         guard.has_marker(path.clone());
         match session.multi(ops).await {
             Ok(results) => match first_error(&results) {
-                None => Ok(Some(true)),
-                Some((0, ErrorCode::NO_NODE)) => Ok(None),
+                None => Ok(Marked::Done),
+                Some((0, ErrorCode::NO_NODE)) => Ok(Marked::Lost),
                 // Ours, by an attempt whose answer was lost.
-                Some((1, ErrorCode::NODE_EXISTS)) => Ok(Some(true)),
-                // Another reader has removed it.
-                Some((2.., ErrorCode::NO_NODE)) => Ok(Some(false)),
+                Some((1, ErrorCode::NODE_EXISTS)) => Ok(Marked::Done),
+                // Another reader has removed it; and though the server that we are connected to may show it on, because it is
+                // behind, or has lost transactions, the leader is right.
+                Some((at @ 2.., ErrorCode::NO_NODE)) => {
+                    Ok(waited_out.get(at - 2).map_or(Marked::Unknown, |name| Marked::Gone((*name).clone())))
+                }
                 Some((_, ErrorCode::NO_AUTH)) => Err(SessionError::NoAuth { path }.into()),
                 Some((_, code)) => Err(SessionError::Server { code, path }.into()),
             },
-            Err(SessionError::ConnectionLoss { .. }) => Ok(Some(false)),
+            Err(SessionError::ConnectionLoss { .. }) => Ok(Marked::Unknown),
             Err(fault) => Err(fault.into()),
         }
     }

@@ -263,9 +263,20 @@ impl Drop for Nemesis {
         }
         self.heal();
         let hosts = self.hosts();
-        // A second panic in this thread would end everything.
-        let told = std::thread::spawn(move || common::run(LONG, queues(hosts))).join();
-        println!("{}", told.unwrap_or_else(|_| "the queues cannot be read".to_owned()));
+        // Each by itself: members can come to hold different trees, which is no fault of a client's.
+        let mut first = None;
+        for host in hosts.split(',') {
+            let told = queues(host.to_owned());
+            // A second panic in this thread would end everything.
+            let told = std::thread::spawn(move || common::run(LONG, told)).join();
+            let told = told.unwrap_or_else(|_| "the queues cannot be read".to_owned());
+            if first.as_ref() == Some(&told) {
+                println!("{host} shows the same");
+            } else {
+                println!("{host} shows\n{told}");
+            }
+            first.get_or_insert(told);
+        }
         for member in 0..self.ensemble.len() {
             let log = self.ensemble.member(member).log();
             let lines: Vec<&str> = log.lines().collect();
