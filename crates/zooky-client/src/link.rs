@@ -51,6 +51,15 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
+    /// The connection below TLS.
+    #[cfg(not(feature = "simulated"))]
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Reads what is there behind `bytes`; 0 is the end.
     pub(crate) fn poll_read(
         &mut self,
@@ -84,7 +93,7 @@ impl Stream {
 }
 
 /// `tokio::time` would stand still while the machine sleeps, and may not be enabled.
-async fn in_time<T>(work: impl Future<Output = io::Result<T>>, within: Duration) -> io::Result<T> {
+pub(crate) async fn in_time<T>(work: impl Future<Output = io::Result<T>>, within: Duration) -> io::Result<T> {
     let mut timer = BootTimer::new()?;
     timer.set(BootInstant::now() + within)?;
     let mut work = std::pin::pin!(work);
