@@ -21,7 +21,7 @@
 //! ```
 //!
 //! It needs a tokio runtime with I/O enabled. One task drives each session; requests that are made back to
-//! back leave in one write.
+//! back leave in one write. A thread outside of the runtime may write its requests itself ([`send_at_once`]).
 
 mod boottime;
 mod chroot;
