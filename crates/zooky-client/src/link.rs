@@ -51,6 +51,14 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
+    /// What carries it.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Reads what is there behind `bytes`; 0 is the end.
     pub(crate) fn poll_read(
         &mut self,
