@@ -60,7 +60,7 @@ impl Client {
     ) -> PyResult<Client> {
         let servers = hosts.parse().map_err(|error| raise(zooky::Error::Servers(error)))?;
         let mut config = SessionConfig::new(servers).timeout(seconds(timeout)?);
-        config = config.connect_timeout(seconds(connect_timeout)?);
+        config = config.connect_timeout(seconds(connect_timeout)?).arrivals(runtime()?.arrivals().clone());
         for (scheme, credentials) in auth {
             config = config.auth(scheme, credentials);
         }

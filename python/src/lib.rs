@@ -10,6 +10,7 @@ mod candidate;
 mod client;
 mod command;
 mod errors;
+mod keeper;
 mod lock;
 mod node;
 mod runtime;

@@ -1,37 +1,33 @@
 //! The runtime that everything waits on, and the waiting itself.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use pyo3::prelude::*;
-use tokio::runtime::{Builder, Runtime};
 
 use crate::errors::{ForkError, ZookyError, raise_session};
+use crate::keeper::Kept;
 
 /// How long Ctrl-C may go unnoticed.
 const SIGNALS_EVERY: Duration = Duration::from_millis(20);
 
 /// One runtime for each process: threads do not survive a fork, so a child makes its own.
-static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+static RUNTIME: Mutex<Option<(u32, &'static Kept)>> = Mutex::new(None);
 
 /// This process's runtime.
-pub(crate) fn runtime() -> PyResult<&'static Runtime> {
+pub(crate) fn runtime() -> PyResult<&'static Kept> {
     let pid = std::process::id();
     let mut runtime = RUNTIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((_, runtime)) = runtime.filter(|(owner, _)| *owner == pid) {
-        return Ok(runtime);
+    if let Some((_, kept)) = runtime.filter(|(owner, _)| *owner == pid) {
+        return Ok(kept);
     }
-    // One thread: it computes next to nothing, and two would wake each other for each request.
-    let built = Builder::new_multi_thread().worker_threads(1).thread_name("zooky").enable_all().build();
-    let built = built.map_err(|error| ZookyError::new_err(format!("cannot start a runtime: {error}")))?;
-    let built: &'static Runtime = Box::leak(Box::new(built));
-    *runtime = Some((pid, built));
-    Ok(built)
+    let kept = Kept::start();
+    let kept = kept.map_err(|error| ZookyError::new_err(format!("cannot start a runtime: {error}")))?;
+    *runtime = Some((pid, kept));
+    Ok(kept)
 }
 
 /// The process in which something was made; it is of no use in another.
@@ -91,80 +87,46 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Waits for a future without the GIL. A signal's handler that raises (Ctrl-C) ends the wait and drops the future.
-///
-/// The thread sleeps by itself instead of by the runtime: its timer for the signals would wake one of the runtime's threads
-/// for each wait, most of which end long before.
 pub(crate) fn wait<T, F>(py: Python<'_>, future: F) -> PyResult<T>
 where
     T: Send,
     F: Future<Output = T> + Send,
 {
     let runtime = runtime()?;
+    let look_for_signals = hears_signals(py)?.then_some(SIGNALS_EVERY);
     py.detach(|| {
+        // The future may be dropped outside of the drive.
         let _entered = runtime.enter();
-        let sleeper = Arc::new(Sleeper::here());
-        let waker = Waker::from(sleeper.clone());
-        let mut context = Context::from_waker(&waker);
         let mut future = pin!(future);
-        let mut look_for_signals = Some(SIGNALS_EVERY);
-        loop {
-            if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
-                return Ok(done);
+        let done = loop {
+            if let Some(done) = runtime.drive(future.as_mut(), look_for_signals) {
+                break Ok(done);
             }
-            while !sleeper.sleep(look_for_signals) {
-                look_for_signals = Python::attach(|py| {
-                    py.check_signals()?;
-                    PyResult::Ok(hears_signals(py)?.then_some(SIGNALS_EVERY))
-                })?;
+            // Nobody may want the GIL while it drives.
+            if let Err(raised) = Python::attach(|py| py.check_signals()) {
+                break Err(raised);
             }
-        }
+        };
+        runtime.waited();
+        done
     })
 }
 
 /// Whether this thread is the one that runs the handlers of signals; the others need not wake up to look for them.
 fn hears_signals(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        /// A child has the thread that forked, and that is its main thread then.
+        static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+    }
+    let pid = std::process::id();
+    if let Some((_, hears)) = KNOWN.get().filter(|(process, _)| *process == pid) {
+        return Ok(hears);
+    }
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    main.eq(threading.call_method0("get_ident")?)
-}
-
-/// A thread that sleeps until its future may go on.
-struct Sleeper {
-    thread: Thread,
-    /// Others may wake the thread for reasons of their own, or take a wake-up that was ours.
-    woken: AtomicBool,
-}
-
-impl Sleeper {
-    fn here() -> Sleeper {
-        Sleeper { thread: std::thread::current(), woken: AtomicBool::new(false) }
-    }
-
-    /// Sleeps until it is woken, for ever or for so long; whether it was.
-    fn sleep(&self, at_most: Option<Duration>) -> bool {
-        let until = at_most.map(|at_most| Instant::now() + at_most);
-        loop {
-            if self.woken.swap(false, Ordering::Acquire) {
-                return true;
-            }
-            match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return false,
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
-            }
-        }
-    }
-}
-
-impl Wake for Sleeper {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
+    let hears = main.eq(threading.call_method0("get_ident")?)?;
+    KNOWN.set(Some((pid, hears)));
+    Ok(hears)
 }
 
 /// A duration from Python's seconds.

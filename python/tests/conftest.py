@@ -71,3 +71,13 @@ def brief():
     """A server of its own with short sessions, so that they are soon lost."""
     with zooky.Server(tick_time=0.25) as server:
         yield server
+
+
+def keep_the_gil(seconds):
+    """Makes calls of C that keep the GIL, the last of them for so long at least."""
+    size, took = 10_000_000, 0.0
+    while took < seconds:
+        begun = time.monotonic()
+        sum(range(size))
+        took = time.monotonic() - begun
+        size = int(size * max(2, 1.5 * seconds / took))

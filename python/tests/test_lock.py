@@ -6,7 +6,7 @@ import kazoo.client
 import pytest
 
 import zooky
-from conftest import eventually
+from conftest import eventually, keep_the_gil
 
 pytestmark = pytest.mark.everywhere
 
@@ -164,3 +164,33 @@ def test_on_lost_is_not_told_of_a_release(client, path):
         lock.on_lost(lambda: told.append(1))
     client.stop()
     assert told == []
+
+
+def test_a_program_that_keeps_the_gil_keeps_its_lock(brief, path):
+    """Nobody waits, and so nobody who could keep the session alive, but the thread that is there for that."""
+    with zooky.Client(hosts=brief.hosts, timeout=3) as client:
+        session = client.client_id
+        with client.Lock(path) as lock:
+            keep_the_gil(2 * client.session_timeout)
+            assert lock.is_acquired and not lock.lost and client.client_id == session
+
+
+def test_one_who_waits_beside_a_thread_that_keeps_the_gil_keeps_its_lock(brief, path):
+    """The main thread looks for signals now and then in its wait; for that it wants the GIL, and must not keep the session
+    waiting meanwhile."""
+    with zooky.Client(hosts=brief.hosts, timeout=3) as client:
+        session = client.client_id
+        other = client.Lock(path + "-other")
+        with client.Lock(path) as lock, other:
+
+            def work():
+                keep_the_gil(2 * client.session_timeout)
+                other.release()
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            same = client.Lock(path + "-other")
+            assert same.acquire(timeout=300)
+            thread.join()
+            assert lock.is_acquired and not lock.lost and client.client_id == session
+            same.release()

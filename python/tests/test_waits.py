@@ -94,7 +94,8 @@ def test_a_thread_that_waits_sleeps(client, path):
 
         before = wakes()
         time.sleep(1)
-        assert wakes() - before < 10
+        # It may be the one who keeps the process's sessions alive; those who look for signals wake fifty times.
+        assert wakes() - before < 30
         waits.cancel()
         thread.join(60)
     assert not thread.is_alive()

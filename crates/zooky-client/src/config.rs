@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::failures::ConnectFailures;
+use crate::machine::Arrivals;
 use crate::servers::ServerList;
 use crate::tls::TlsConfig;
 
@@ -31,6 +32,8 @@ pub struct SessionConfig {
     pub max_request: usize,
     /// Where it is told what servers fail with; it may be read before [`connect`](crate::Session::connect) is through.
     pub failures: ConnectFailures,
+    /// What is told when something has come from the server.
+    pub arrivals: Option<Arrivals>,
 }
 
 impl SessionConfig {
@@ -47,6 +50,7 @@ impl SessionConfig {
             max_reply: 16 << 20,
             max_request: zooky_wire::MAX_FRAME_DEFAULT,
             failures: ConnectFailures::default(),
+            arrivals: None,
         }
     }
 
@@ -82,6 +86,14 @@ impl SessionConfig {
     #[must_use]
     pub fn failures(mut self, failures: ConnectFailures) -> Self {
         self.failures = failures;
+        self
+    }
+
+    /// Tells another event loop when something has come. For programs that drive the runtime from there, so that no
+    /// thread has to be woken in between.
+    #[must_use]
+    pub fn arrivals(mut self, arrivals: Arrivals) -> Self {
+        self.arrivals = Some(arrivals);
         self
     }
 

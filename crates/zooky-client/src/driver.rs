@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::core::{Core, Output, Settings};
 use crate::error::{ConnectError, Error};
 use crate::failures::ConnectFailures;
 use crate::link::Stream;
+use crate::machine::Arrivals;
 use crate::pending::ReplySender;
 use crate::servers::Server;
 use crate::session::State;
@@ -59,12 +60,13 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
         max_reply: config.max_reply,
         seed,
     };
-    let mut driver = Driver {
+    let driver = Driver {
         core: Core::new(start, settings),
         shared: shared.clone(),
         servers: config.servers.servers,
         tls: config.tls,
         failures: [failures.clone(), config.failures],
+        arrivals: config.arrivals,
         noted: false,
         timer,
         connection: Connection::None,
@@ -78,7 +80,12 @@ pub(crate) async fn start(config: SessionConfig) -> Result<(Arc<Shared>, i64, Du
         deadline: BootInstant::NEVER,
         over: false,
     };
-    runtime.spawn(std::future::poll_fn(move |cx| driver.poll(cx)));
+    let driver = Arc::new(Mutex::new(driver));
+    shared.driven_by(Arc::downgrade(&driver));
+    // Others have it for the time of a write at most.
+    runtime.spawn(std::future::poll_fn(move |cx| {
+        driver.lock().unwrap_or_else(PoisonError::into_inner).poll(cx)
+    }));
 
     let unless_dropped = CloseOnDrop(Some(shared.clone()));
     let opened = tokio::select! {
@@ -124,12 +131,13 @@ enum Connection {
     Open(Stream),
 }
 
-struct Driver {
+pub(crate) struct Driver {
     core: Core<ReplySender, WatchSender>,
     shared: Arc<Shared>,
     servers: Vec<Server>,
     tls: Option<TlsConfig>,
     failures: [ConnectFailures; 2],
+    arrivals: Option<Arrivals>,
     /// Whether the end of this connection has a cause already.
     noted: bool,
     timer: BootTimer,
@@ -172,6 +180,19 @@ impl Driver {
         }
     }
 
+    /// Writes what was asked, on the thread of one who asked; `cx` is the task's. Whether that was all: otherwise the
+    /// task must be woken, which sees to everything else.
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.connection, Connection::Open(_)) {
+            return false;
+        }
+        let now = BootInstant::now();
+        self.core.check_deadline(now, &mut self.outputs);
+        self.take_requests(now, cx);
+        // A request's answer may be due earlier than anything before it. The timer wakes the task as it would have.
+        self.outputs.is_empty() && !self.poll_write(cx) && self.timer.set(self.core.next_at()).is_ok()
+    }
+
     fn take_requests(&mut self, now: BootInstant, cx: &mut Context<'_>) {
         let mut asks = std::mem::take(&mut self.asks);
         let drained = self.shared.drain(&mut asks, cx.waker());
@@ -201,6 +222,10 @@ impl Driver {
             Connection::Opening(attempt) => match attempt.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(stream)) => {
+                    if let Some(Err(error)) = self.arrivals.as_ref().map(|told| told.include(stream.tcp())) {
+                        // The runtime's own threads notice all the same.
+                        debug!(%error, "another event loop cannot be told of arrivals");
+                    }
                     self.connection = Connection::Open(stream);
                     self.core.connected(BootInstant::now(), &mut self.outputs);
                     true

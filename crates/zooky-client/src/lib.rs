@@ -21,12 +21,13 @@
 //! ```
 //!
 //! It needs a tokio runtime with I/O enabled. One task drives each session; requests that are made back to
-//! back leave in one write.
+//! back leave in one write. A thread outside of the runtime may write its requests itself ([`send_at_once`]).
 
 mod boottime;
 mod chroot;
 mod config;
 mod core;
+mod direct;
 mod driver;
 mod error;
 mod failures;
@@ -50,11 +51,12 @@ use tokio::machine;
 
 pub use boottime::BootInstant;
 pub use config::SessionConfig;
+pub use direct::send_at_once;
 pub use error::{ConnectError, Error};
 pub use failures::ConnectFailures;
 #[cfg(not(feature = "simulated"))]
 pub use inquiry::{Inquiry, InquiryError};
-pub use machine::unix_ms;
+pub use machine::{Arrivals, unix_ms};
 pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};
 pub use session::{Flight, Hold, Session, State, StateWatch};

@@ -51,8 +51,7 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
-    /// The connection below TLS.
-    #[cfg(not(feature = "simulated"))]
+    /// What carries it.
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Stream::Tcp(stream) => stream,

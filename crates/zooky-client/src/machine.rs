@@ -1,14 +1,17 @@
 //! The clocks of the machine, and a timer on one of them. Nothing else reads a clock here.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{Timespec as Wait, epoll};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 
 /// CLOCK_BOOTTIME: it goes on while the machine sleeps.
 pub(crate) fn boot_nanos() -> u64 {
@@ -74,5 +77,49 @@ impl Timer {
                 Err(_not_yet) => {}
             }
         }
+    }
+}
+
+/// Tells an event loop that is not tokio's when something has come for a session: a descriptor that is readable then.
+/// See [`SessionConfig::arrivals`](crate::SessionConfig::arrivals). Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Arrivals {
+    /// Has every connection in it, by edges; those that end leave it by themselves.
+    epoll: Arc<OwnedFd>,
+}
+
+impl Arrivals {
+    /// For any number of sessions.
+    ///
+    /// # Errors
+    /// No descriptor is to be had.
+    pub fn new() -> io::Result<Arrivals> {
+        Ok(Arrivals { epoll: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?) })
+    }
+
+    /// Forgets what has come so far: the descriptor is readable when something else comes. It reads nothing, and never
+    /// blocks.
+    pub fn clear(&self) {
+        let mut room =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 16];
+        let at_once = Wait { tv_sec: 0, tv_nsec: 0 };
+        while matches!(epoll::wait(&*self.epoll, &mut room, Some(&at_once)), Ok(n) if n == room.len()) {}
+    }
+
+    pub(crate) fn include(&self, connection: &TcpStream) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        Ok(epoll::add(&*self.epoll, connection.as_fd(), epoll::EventData::new_u64(0), flags)?)
+    }
+}
+
+impl AsFd for Arrivals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl AsRawFd for Arrivals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
     }
 }

@@ -1,7 +1,7 @@
 //! What the handles and the driver of a session share: the queue of requests, the state, the deadline.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use tokio::sync::{oneshot, watch};
 use crate::boottime::BootInstant;
 use crate::chroot::Chroot;
 use crate::core;
+use crate::direct;
+use crate::driver::Driver;
 use crate::error::Error;
 use crate::pending::ReplySender;
 use crate::session::State;
@@ -63,6 +65,8 @@ pub(crate) struct Shared {
     /// Never reset.
     lost: AtomicBool,
     queue: Mutex<Queue>,
+    /// Set before the task is started.
+    driver: OnceLock<Weak<Mutex<Driver>>>,
 }
 
 #[derive(Default)]
@@ -90,7 +94,13 @@ impl Shared {
             connected: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             queue: Mutex::default(),
+            driver: OnceLock::new(),
         }
+    }
+
+    /// For those who send from their own threads.
+    pub(crate) fn driven_by(&self, driver: Weak<Mutex<Driver>>) {
+        let _ = self.driver.set(driver);
     }
 
     /// Nothing panics while it holds this lock; should it happen, what is behind it is still whole.
@@ -148,7 +158,7 @@ impl Shared {
             Some(error) => error.clone(),
             None if queue.asks.len() < self.limit => {
                 queue.asks.push(ask);
-                return wake(queue);
+                return self.wake(queue);
             }
             None => Error::Overloaded { path: String::new(), limit: self.limit },
         };
@@ -170,7 +180,7 @@ impl Shared {
         let mut queue = self.queue();
         if queue.ended.is_none() {
             queue.forgotten.push((path, target));
-            wake(queue);
+            self.wake(queue);
         }
     }
 
@@ -195,7 +205,20 @@ impl Shared {
     fn change(&self, change: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue();
         change(&mut queue);
-        wake(queue);
+        self.wake(queue);
+    }
+
+    /// Wakes the driver once the lock is free again, unless this thread does its work; it has at most one wake-up to
+    /// come.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        if queue.corks == 0
+            && let Some(waker) = queue.waker.take()
+        {
+            drop(queue);
+            if !self.driver.get().is_some_and(|driver| direct::send(driver, &waker)) {
+                waker.wake();
+            }
+        }
     }
 
     /// The driver takes what is there into `asks`, which must be empty, or leaves its waker.
@@ -229,16 +252,6 @@ pub(crate) struct Drained {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
     pub(crate) look: bool,
     pub(crate) forgotten: Vec<(String, core::Target)>,
-}
-
-/// Wakes the driver once the lock is free again; it has at most one wake-up to come.
-fn wake(mut queue: MutexGuard<'_, Queue>) {
-    if queue.corks == 0
-        && let Some(waker) = queue.waker.take()
-    {
-        drop(queue);
-        waker.wake();
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use zooky_client::{
-    Acl, ConnectError, ConnectFailures, CreateMode, EventType, Session, SessionConfig, State,
+    Acl, Arrivals, ConnectError, ConnectFailures, CreateMode, EventType, Session, SessionConfig, State,
+    send_at_once,
 };
 use zooky_server::{Config, Server};
 
@@ -116,5 +118,51 @@ async fn embedded_restarted_gets_the_session_and_its_watches_back() {
     assert_eq!(watch.await.unwrap().kind, EventType::CREATED);
     assert_eq!(session.exists("/eph").await.unwrap().unwrap().ephemeral_owner, session.id());
     assert_eq!(session.timeout(), Duration::from_secs(10));
+    server.stop().unwrap();
+}
+
+/// A runtime that nobody drives sends nothing by itself; another session sees that the request has left all the same.
+#[test]
+fn a_thread_outside_sends_its_own_requests_and_is_told_of_arrivals() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0");
+    let config = || common::config(&server.addr().to_string(), "");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (here, elsewhere) = (runtime(), runtime());
+    let arrivals = Arrivals::new().unwrap();
+    let session = here.block_on(Session::connect(config().arrivals(arrivals.clone()))).unwrap();
+    let other = elsewhere.block_on(Session::connect(config())).unwrap();
+    arrivals.clear();
+
+    let made = send_at_once(|| session.create("/made", "", CreateMode::EPHEMERAL, &Acl::open()));
+    let long = Duration::from_secs(60);
+    zooky_testkit::eventually(long, "the node is there", || {
+        elsewhere.block_on(other.exists("/made")).unwrap()
+    });
+    let readable = |within: Duration| {
+        let mut poll = [PollFd::new(&arrivals, PollFlags::IN)];
+        let within = within.try_into().unwrap();
+        rustix::event::poll(&mut poll, Some(&within)).unwrap() == 1
+    };
+    assert!(readable(long), "the answer has come");
+    arrivals.clear();
+    assert!(!readable(Duration::ZERO), "told once");
+    assert_eq!(here.block_on(made).unwrap().path, "/made");
+
+    // Inside a callback of the session's own, its driver is in use: the request leaves with the next turn.
+    let (told, answer) = std::sync::mpsc::channel();
+    let again = session.clone();
+    session.delete_unattended("/missing", -1, move |error| {
+        let _ = told.send((error, send_at_once(|| again.exists("/made"))));
+    });
+    let (error, found) = loop {
+        here.block_on(session.sync("/")).unwrap();
+        if let Ok(answer) = answer.try_recv() {
+            break answer;
+        }
+    };
+    assert!(matches!(error, zooky_client::Error::NoNode { .. }), "{error}");
+    assert!(here.block_on(found).unwrap().is_some());
+    here.block_on(session.close()).unwrap();
     server.stop().unwrap();
 }

@@ -19,11 +19,13 @@
 mod node;
 mod recipes;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use zooky_client::{BootInstant, SessionConfig};
+use zooky_client::{BootInstant, SessionConfig, send_at_once};
 
 use crate::{Error, FencingToken, GuardState, Owner};
 
@@ -84,7 +86,10 @@ impl Client {
     /// [`Error::InsideRuntime`].
     pub fn run<T>(&self, future: impl Future<Output = T>) -> Result<T, Error> {
         outside_runtime()?;
-        Ok(self.inner.client.runtime().block_on(future))
+        // This thread stands outside of the runtime: its requests need not wait until a thread inside has woken up.
+        let mut future = pin!(future);
+        let sending = poll_fn(|cx| send_at_once(|| future.as_mut().poll(cx)));
+        Ok(self.inner.client.runtime().block_on(sending))
     }
 }
 

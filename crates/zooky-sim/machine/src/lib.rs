@@ -29,6 +29,7 @@ pub mod sync {
 /// What `zooky-client`'s own module of this name gives: the clocks.
 pub mod machine {
     pub use crate::clock::{Timer, boot_nanos, unix_ms};
+    pub use crate::net::Arrivals;
 }
 
 /// tokio's `select!`, always from the first branch to the last.
