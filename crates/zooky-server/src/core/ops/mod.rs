@@ -39,9 +39,6 @@ impl Core {
             Request::SetAcl { path, acl, version } => self.set_acl(caller, path, acl, version, out),
             Request::Multi(parts) => self.multi(caller, parts, out),
             Request::Exists { path, watch } => self.exists(caller, &path, watch),
-            Request::GetData { path, watch } => {
-                self.get_data(caller, &path, watch).map(|(data, stat)| Response::Data(data, stat))
-            }
             Request::GetAcl { path } => self.get_acl(caller, &path),
             Request::GetChildren { path, watch } => {
                 self.children(caller, &path, watch).map(|(names, _)| Response::Names(names))
@@ -67,7 +64,8 @@ impl Core {
                 check::plan(&self.tree, caller, path, version).and(Err(ErrorCode::UNIMPLEMENTED))
             }
             // These are served elsewhere, or are nothing to be asked.
-            Request::SetWatches { .. }
+            Request::GetData { .. }
+            | Request::SetWatches { .. }
             | Request::SetWatches2 { .. }
             | Request::Ping
             | Request::Auth { .. }
