@@ -77,11 +77,21 @@ impl Core {
                     return self.answer(&caller, &Err(ErrorCode::MARSHALLING), out);
                 };
                 let tells = self.told_by(&request);
-                if let Request::GetData { path, watch } = &request {
-                    let found = self.find_data(&caller, path, *watch);
-                    return self.answer_with_data(tells, &caller, found, out);
-                }
-                let result = self.serve(&caller, request, out);
+                let result = match request {
+                    Request::GetData { path, watch } => {
+                        let found = self.find_data(&caller, &path, watch);
+                        return self.answer_with_data(tells, &caller, found, out);
+                    }
+                    Request::MultiRead(parts) => {
+                        let zxid = self.zxid_of(tells, &caller);
+                        let frame = frame_of(|w| {
+                            ReplyHeader { xid: caller.xid, zxid, err: ErrorCode::OK }.encode(w);
+                            self.multi_read(&caller, parts, w);
+                        });
+                        return self.send(caller.conn, frame, zxid, out);
+                    }
+                    request => self.serve(&caller, request, out),
+                };
                 if op == OpCode::CHECK && result == Err(ErrorCode::UNIMPLEMENTED) {
                     // One that holds: the original has no answer to it and closes.
                     return self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out);

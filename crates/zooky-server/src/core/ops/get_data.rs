@@ -1,7 +1,6 @@
 //! getData.
 
-use bytes::Bytes;
-use zooky_wire::{ErrorCode, Stat, perms};
+use zooky_wire::{ErrorCode, perms};
 
 use crate::core::Core;
 use crate::core::conn::Caller;
@@ -20,17 +19,5 @@ impl Core {
             self.watch_data(caller.conn, path)?;
         }
         Ok(id)
-    }
-
-    /// A copy of them.
-    pub(super) fn get_data(
-        &mut self,
-        caller: &Caller,
-        path: &str,
-        watch: bool,
-    ) -> Result<(Option<Bytes>, Stat), ErrorCode> {
-        let id = self.find_data(caller, path, watch)?;
-        let node = self.tree.node(id);
-        Ok((node.data.as_deref().map(Bytes::copy_from_slice), node.client_stat()))
     }
 }

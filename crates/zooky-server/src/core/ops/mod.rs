@@ -48,7 +48,6 @@ impl Core {
             }
             Request::GetAllChildrenNumber { path } => self.all_children_number(caller, &path),
             Request::GetEphemerals { prefix } => Ok(self.ephemerals(caller, &prefix)),
-            Request::MultiRead(parts) => Ok(self.multi_read(caller, parts)),
             // Everything before it has been applied here: a single server is always caught up.
             Request::Sync { path } => Ok(Response::Path(path)),
             Request::AddWatch { path, mode } => self.add_watch(caller, &path, mode),
@@ -65,6 +64,7 @@ impl Core {
             }
             // These are served elsewhere, or are nothing to be asked.
             Request::GetData { .. }
+            | Request::MultiRead(_)
             | Request::SetWatches { .. }
             | Request::SetWatches2 { .. }
             | Request::Ping
