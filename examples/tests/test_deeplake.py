@@ -3,14 +3,15 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
 
 HERE = ROOT / "examples" / "deeplake"
-#: The two Deep Lakes cannot be in one environment.
-DEEPLAKE4 = ROOT / ".peers" / "stories-deeplake4" / "bin" / "python"
+#: The two Deep Lakes cannot be in one environment: the other's name begins with `stories-deeplake4` instead of `stories`.
+DEEPLAKE4 = ROOT / ".peers" / Path(sys.prefix).name.replace("stories", "stories-deeplake4") / "bin" / "python"
 
 KINDS = ["vectors", "dataset", "langchain"]
 ROWS = ["row0", "row1", "row2", "row3"]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use zooky_client::{Acl, ConnectError, CreateMode, Error, Session, SessionConfig, TlsConfig};
-use zooky_server::{Config, Server, StartError, TlsSettings};
-use zooky_testkit::eventually;
+use zooky_server::{Config, FourLetterWords, Server, StartError, TlsSettings};
+use zooky_testkit::{eventually, four_letter};
 
 fn pem(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
@@ -51,9 +51,7 @@ fn install(dir: &Path, name: &str) {
 #[tokio::test]
 async fn a_certificate_is_an_identity() {
     let data = tempfile::tempdir().unwrap();
-    let mut config = settings(&data);
-    config.four_letter_words = zooky_server::FourLetterWords::All;
-    let server = Server::start(config).unwrap();
+    let server = Server::start(settings(&data)).unwrap();
     let session = connect(server.tls_addr().unwrap(), tls("ca.pem", Some("client"))).await.unwrap();
     let who = session.who_am_i().await.unwrap();
     let x509 = who.iter().find(|info| info.scheme == "x509").unwrap();
@@ -81,6 +79,25 @@ async fn a_certificate_is_an_identity() {
     session.close().await.unwrap();
     plain.close().await.unwrap();
     server.stop().unwrap();
+}
+
+#[test]
+fn conf_names_the_port_of_tls() {
+    for with_tls in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = settings(&data);
+        config.four_letter_words = FourLetterWords::All;
+        if !with_tls {
+            config.tls = None;
+        }
+        let server = Server::start(config).unwrap();
+        let conf = four_letter(server.addr(), "conf").unwrap();
+        let port = |key: &str| conf.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        assert_eq!(port("clientPort"), Some(&*server.addr().port().to_string()), "{conf}");
+        // As the original says it where there is none.
+        let tls = server.tls_addr().map_or_else(|| "-1".to_string(), |addr| addr.port().to_string());
+        assert_eq!((port("secureClientPort"), tls != "-1"), (Some(&*tls), with_tls), "{conf}");
+    }
 }
 
 #[tokio::test]

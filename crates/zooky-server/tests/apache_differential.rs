@@ -22,7 +22,7 @@ use requests::{Dice, Theme};
 use support::{Raw, config};
 use tempfile::TempDir;
 use zooky_server::{Config, Server};
-use zooky_testkit::{Apache, ApacheBuilder};
+use zooky_testkit::{Apache, ApacheBuilder, seeds_from_env};
 use zooky_wire::{ErrorCode, MultiResult, Reader, Request, Response, Stat, xid};
 
 /// Requests in each sequence.
@@ -169,11 +169,11 @@ fn the_super_user_may_what_apache_lets_it() {
 }
 
 #[test]
-#[ignore = "ten minutes"]
+#[ignore = "25,000 sequences"]
 fn soak_random_requests_get_the_replies_of_apache() {
-    compare(Theme::All, 1_000..20_000);
-    compare(Theme::Quotas, 1_000..4_000);
-    compare(Theme::Super, 1_000..4_000);
+    compare(Theme::All, seeds_from_env(1_000..20_000));
+    compare(Theme::Quotas, seeds_from_env(1_000..4_000));
+    compare(Theme::Super, seeds_from_env(1_000..4_000));
 }
 
 /// Our server's settings, with the super user that Apache's has in tests.

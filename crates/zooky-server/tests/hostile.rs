@@ -1,13 +1,17 @@
 //! Two dozen hostile clients, in a process of their own that is held to a fifth of one core: the server's memory stays
 //! under its bounds, and a good client gets its answers. A further one fills the tree meanwhile. How fast the good one gets its
-//! answers is measured by `zooky-bench hostile`.
+//! answers is measured by `zooky-bench hostile`. All bounds are there at once, and one stands in for another; what each does
+//! alone is shown in `bounds`.
 // Helpers of a test fail it by panicking, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "hostile/bounds.rs"]
+mod bounds;
 #[path = "support/client.rs"]
 mod support;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -19,6 +23,8 @@ use zooky_wire::{CreateMode, ErrorCode, Request};
 
 const ADDR: &str = "ZOOKY_TEST_HOSTILE_ADDR";
 const DIR: &str = "ZOOKY_TEST_HOSTILE_DIR";
+/// The only bound that is narrow; without this variable all of them are.
+const ONLY: &str = "ZOOKY_TEST_HOSTILE_ONLY";
 const MIB: usize = 1 << 20;
 /// Each of the three bounds: on the tree, on watches, on buffers.
 const BOUND: usize = 24 * MIB;
@@ -54,13 +60,29 @@ fn serve_as_child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let mut config = config(dir.as_ref());
     config.four_letter_words = FourLetterWords::All;
-    config.limits.buffer_bytes = BOUND;
-    config.limits.core.max_tree_bytes = BOUND as u64;
-    config.limits.core.max_watch_bytes = BOUND as u64;
-    config.limits.core.max_watch_bytes_per_session = BOUND as u64 / 2;
+    if let Ok(bound) = std::env::var(ONLY) {
+        config.limits = bounds::only(&bound);
+    } else {
+        config.limits.buffer_bytes = BOUND;
+        config.limits.core.max_tree_bytes = BOUND as u64;
+        config.limits.core.max_watch_bytes = BOUND as u64;
+        config.limits.core.max_watch_bytes_per_session = BOUND as u64 / 2;
+    }
     let server = Server::start(config).unwrap();
     println!("\nserving {}", server.addr());
     server.wait().unwrap();
+}
+
+/// A server in a process of its own, with all bounds or with one alone.
+fn serve(dir: &Path, only: Option<&str>) -> (Talk, SocketAddr) {
+    let mut server = again("serve_as_child");
+    server.env(DIR, dir);
+    if let Some(bound) = only {
+        server.env(ONLY, bound);
+    }
+    let mut server = Talk::start(server);
+    let addr = server.expect_line("serving", Duration::from_secs(20)).parse().unwrap();
+    (server, addr)
 }
 
 /// The most that a process has held resident, in bytes.
@@ -73,10 +95,7 @@ fn peak(pid: u32) -> usize {
 #[test]
 fn hostile_clients_do_not_fill_the_memory_and_a_good_one_is_served() {
     let dir = TempDir::new().unwrap();
-    let mut server = again("serve_as_child");
-    server.env(DIR, dir.path());
-    let mut server = Talk::start(server);
-    let addr: SocketAddr = server.expect_line("serving", Duration::from_secs(20)).parse().unwrap();
+    let (server, addr) = serve(dir.path(), None);
     let mut good = Raw::connect(addr);
     good.create("/good", CreateMode::PERSISTENT, b"good").unwrap();
     let mut greedy = Raw::connect(addr);

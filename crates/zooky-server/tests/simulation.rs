@@ -9,7 +9,7 @@ mod sim;
 
 use std::ops::Range;
 
-use zooky_testkit::{number_from_env, run_seeds};
+use zooky_testkit::{number_from_env, run_seeds, seeds_from_env};
 
 fn run_all(seeds: Range<u64>) {
     let alone = "ZOOKY_SIM_SEED=SEED cargo test -p zooky-server --test simulation seeds";
@@ -37,5 +37,5 @@ fn the_same_seed_tells_the_same_story() {
 #[test]
 #[ignore = "long: 50,000 seeds"]
 fn soak() {
-    run_all(2_000_000..2_000_000 + number_from_env("ZOOKY_SIM_SEEDS").unwrap_or(50_000));
+    run_all(seeds_from_env(2_000_000..2_050_000));
 }

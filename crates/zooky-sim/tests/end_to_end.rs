@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::process::Command;
 
 use zooky_sim::{Counts, Summary, run};
-use zooky_testkit::{number_from_env, run_seeds};
+use zooky_testkit::{number_from_env, run_seeds, seeds_from_env};
 
 /// Makes this very binary, run again, tell the story of that seed.
 const TOLD: &str = "ZOOKY_SIM_TOLD";
@@ -76,5 +76,5 @@ fn another_process_tells_the_same_story() {
 #[test]
 #[ignore = "long: 50,000 seeds"]
 fn soak() {
-    run_all(2_000_000..2_000_000 + number_from_env("ZOOKY_SIM_SEEDS").unwrap_or(50_000));
+    run_all(seeds_from_env(2_000_000..2_050_000));
 }

@@ -50,7 +50,7 @@ pub use process::ServerProcess;
 pub use python::{Script, python_venv};
 pub use register::{Entry, FencedRegister, Mode, Overlap, Record, RecordKind, Stale};
 pub use rng::Rng;
-pub use seeds::{number_from_env, run_seeds};
+pub use seeds::{number_from_env, run_seeds, seeds_from_env};
 pub use talk::Talk;
 
 /// The top of the source tree, where `.peers` is.

@@ -13,6 +13,16 @@ pub fn number_from_env(variable: &str) -> Option<u64> {
     Some(std::env::var(variable).ok()?.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
 }
 
+/// The seeds of a long run: `usual`, or as many as `ZOOKY_SIM_SEEDS` says, from `ZOOKY_SIM_FROM` on. So it can be done in
+/// portions.
+///
+/// # Panics
+/// One of the variables is no number.
+pub fn seeds_from_env(usual: Range<u64>) -> Range<u64> {
+    let first = number_from_env("ZOOKY_SIM_FROM").unwrap_or(usual.start);
+    first..first + number_from_env("ZOOKY_SIM_SEEDS").unwrap_or(usual.end - usual.start)
+}
+
 /// Tells the story of each seed, on all processors, and adds up what they return.
 ///
 /// # Panics
