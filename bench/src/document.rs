@@ -13,10 +13,18 @@ and where it was.
 ";
 
 /// The parts in the order in which they stand. What a profile showed is written by hand, and kept like the others.
-const PARTS: [&str; 7] = ["locks", "handover", "python", "server", "starts", "profile", "hostile"];
+const PARTS: [&str; 8] = ["locks", "handover", "python", "run", "server", "starts", "profile", "hostile"];
 
 /// Puts `text` in place of the part `name` in the document at `path`.
+///
+/// # Errors
+/// The document cannot be read or written, or has no place for such a part.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    if !PARTS.contains(&name) {
+        return Err(Failure::Refused(format!(
+            "{name} has no place in the report; what was measured would be lost"
+        )));
+    }
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(Failure::io("making the report's directory"))?;
     }

@@ -96,5 +96,8 @@ fn a_quick_run_compares_kazoo_and_zooky_in_python() {
 /// Needs `zooky` in the same directory, which a build of the workspace puts there.
 #[test]
 fn a_quick_run_compares_the_command_with_flock() {
-    assert_eq!(rows(&bench(&["--quick", "--only", "run"]), "One command"), 2);
+    let written = concat!(env!("CARGO_TARGET_TMPDIR"), "/the-command-beside-flock.md");
+    assert_eq!(rows(&bench(&["--quick", "--only", "run", "--out", written]), "One command"), 2);
+    // And it has a place in the document.
+    assert_eq!(rows(&std::fs::read_to_string(written).unwrap(), "One command"), 2);
 }

@@ -21,14 +21,37 @@ impl Cli {
     ///
     /// # Errors
     /// clap's: what is wrong with it, or the help that was asked for.
-    pub(crate) fn read(args: Vec<OsString>) -> Result<Cli, clap::Error> {
-        let mut command = Cli::command();
-        if !args.iter().any(|arg| arg == "--") {
-            command = command.mut_subcommand("run", verbs::without_separator);
-        }
-        let matches = command.try_get_matches_from(args)?;
-        Cli::from_arg_matches(&matches)
+    pub(crate) fn read(args: &[OsString]) -> Result<Cli, clap::Error> {
+        Cli::run(args).map_or_else(|| parse(args), Ok)
     }
+
+    /// The same, if it is `run` and there is nothing wrong with it. To describe all the other verbs takes about as long as to take
+    /// a free lock, and `run` is what short commands are started with.
+    fn run(args: &[OsString]) -> Option<Cli> {
+        if !args.iter().any(|arg| arg == "run") {
+            return None;
+        }
+        let OnlyRun { globals, verb: verbs::Often::Run(run) } = parse(args).ok()?;
+        Some(Cli { globals, verb: Verb::Run(run) })
+    }
+}
+
+fn parse<C: CommandFactory + FromArgMatches>(args: &[OsString]) -> Result<C, clap::Error> {
+    let mut command = C::command();
+    if !args.iter().any(|arg| arg == "--") {
+        command = command.mut_subcommand("run", verbs::without_separator);
+    }
+    C::from_arg_matches(&command.try_get_matches_from(args)?)
+}
+
+/// A command line whose verb is `run`.
+#[derive(Debug, Parser)]
+#[command(name = "zooky", disable_help_subcommand = true)]
+struct OnlyRun {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: verbs::Often,
 }
 
 const ENVIRONMENT: &str = "\
@@ -97,6 +120,28 @@ mod tests {
     #[test]
     fn the_description_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_by_itself_is_read_as_among_all_verbs() {
+        let words = |line: &str| -> Vec<OsString> { line.split(' ').map(Into::into).collect() };
+        for line in [
+            "zooky run job -- true",
+            "zooky run job ls -s --help",
+            "zooky --servers h:1 -vv run -n -w 2 a b --read -- run list --version",
+            "zooky run --revocable --session-timeout 3 --retry 2 job -- sh -c x",
+            "zooky --lock_root /run run run -- run",
+        ] {
+            let args = words(line);
+            let all: Cli = parse(&args).unwrap();
+            assert_eq!(format!("{:?}", Cli::run(&args).unwrap()), format!("{all:?}"), "{line}");
+        }
+        // All that is not that is read, or refused, among all.
+        for line in
+            ["zooky run", "zooky run --help", "zooky show run", "zooky -V run", "zooky run a -w x -- b"]
+        {
+            assert!(Cli::run(&words(line)).is_none(), "{line}");
+        }
     }
 
     #[test]

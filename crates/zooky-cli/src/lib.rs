@@ -46,7 +46,7 @@ pub fn main_from(invocation: Invocation, args: impl IntoIterator<Item = OsString
     if let Some(code) = hidden::main(&args) {
         return code;
     }
-    match Cli::read(args) {
+    match Cli::read(&args) {
         Ok(cli) => start(&cli).unwrap_or_else(Failure::report),
         Err(error) => exit::usage(&error),
     }
@@ -70,6 +70,11 @@ fn trace(verbose: u8, serves: bool) -> Option<otel::Export> {
     use std::io::IsTerminal;
     use tracing_subscriber::{EnvFilter, fmt, prelude::*, registry};
     let quiet = if serves { SERVERS_TROUBLES } else { "off" };
+    let (spans, export) = otel::layer().unzip();
+    // Nobody would hear anything: a lock for a short command is not to wait for a filter of nothing.
+    if verbose == 0 && !serves && spans.is_none() && std::env::var_os("RUST_LOG").is_none() {
+        return None;
+    }
     let filter = match verbose {
         0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet)),
         1 => EnvFilter::new("debug"),
@@ -77,7 +82,6 @@ fn trace(verbose: u8, serves: bool) -> Option<otel::Export> {
     };
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = lines.with_filter(filter);
-    let (spans, export) = otel::layer().unzip();
     // Nobody else sets one in this process; if somebody had, theirs would do.
     let _ = registry().with(lines).with(spans).try_init();
     export

@@ -35,9 +35,7 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
     for Identity { scheme, credentials } in &config.identities {
         session = session.auth(scheme.clone(), credentials.as_bytes());
     }
-    if let (Servers::Named(_), Some(Tls { ca, identity })) = (&config.servers, &config.tls) {
-        let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-        let tls = TlsConfig::new(ca, identity).map_err(|error| Failure::new(exit::CONFIG, error))?;
+    if let Some(tls) = tls(config)? {
         session = session.tls(tls);
     }
     let opening = Client::connect_with(session.failures(failures.clone()));
@@ -46,6 +44,18 @@ pub(crate) async fn connect(config: &Config) -> Result<Client, Failure> {
         default.connected();
     }
     Ok(client)
+}
+
+/// How the servers are reached, if by TLS: those that were named, for an embedded one has none.
+///
+/// # Errors
+/// A file that cannot be read, or does not hold what it should.
+pub(crate) fn tls(config: &Config) -> Result<Option<TlsConfig>, Failure> {
+    let (Servers::Named(_), Some(Tls { ca, identity })) = (&config.servers, &config.tls) else {
+        return Ok(None);
+    };
+    let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+    TlsConfig::new(ca, identity).map(Some).map_err(|error| Failure::new(exit::CONFIG, error))
 }
 
 /// Connects, does something with the client, and closes the session.

@@ -26,6 +26,11 @@ impl Srvr {
         Ok(Srvr(String::from_utf8_lossy(&answer).into_owned()))
     }
 
+    /// The answer that somebody else has asked for.
+    pub(crate) fn of(answer: String) -> Srvr {
+        Srvr(answer)
+    }
+
     /// What stands behind this key.
     pub(crate) fn after(&self, key: &str) -> Option<&str> {
         self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))

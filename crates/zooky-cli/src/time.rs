@@ -37,6 +37,14 @@ pub(crate) fn utc(ms: i64) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// A moment in ten characters at most, in UTC: the hour if it is less than a day ago, else the date.
+pub(crate) fn moment(ms: i64) -> String {
+    let text = utc(ms);
+    let parts = text.split_once('T');
+    let recent = wall_now_ms().saturating_sub(ms) < 86_400_000;
+    parts.map(|(date, hour)| if recent { hour } else { date }).unwrap_or_default().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +56,13 @@ mod tests {
         assert_eq!(utc(1_709_164_800_000), "2024-02-29T00:00:00Z");
         assert_eq!(utc(1_326_417_195_365), "2012-01-13T01:13:15Z");
         assert_eq!(utc(-1), "1969-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn a_moment_is_an_hour_or_a_date() {
+        assert_eq!(moment(1_709_164_800_000), "2024-02-29");
+        let now = wall_now_ms();
+        assert_eq!(format!("{}T{}", &utc(now)[..10], moment(now)), utc(now));
     }
 
     #[test]

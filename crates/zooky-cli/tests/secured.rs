@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{Running, run, zooky};
+use common::{LONG, Running, get, run, zooky};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use zooky_testkit::eventually;
 
 /// One of the certificates that the client's own tests have.
 fn pem(name: &str) -> PathBuf {
@@ -63,6 +64,8 @@ fn by_tls_with_a_certificate_and_an_acl() {
         "environment ZOOKY_CERT",
         "environment ZOOKY_ACL",
         "x509:CN=zooky test client",
+        "version 3.9.0, standalone; connected to 127.0.0.1:",
+        " by TLS in ",
         &format!("ok     {MINE}"),
     ] {
         assert!(out.contains(words), "no {words} in\n{out}");
@@ -73,6 +76,22 @@ fn by_tls_with_a_certificate_and_an_acl() {
     let (code, _, errors) = run(command.arg("--ca").arg(pem("other-ca.pem")));
     assert_eq!((code, errors.contains("certificate")), (69, true), "{errors}");
     assert_eq!(run(secured(&tls, &["list"]).arg("--ca").arg(pem("ca.pem"))).0, 0);
+    // And the other way round: whoever asks the port for TLS in plain text is told.
+    let (code, out, _) = run(&mut zooky(&["--servers", &tls, "--session-timeout", "1", "doctor"]));
+    assert_eq!(code, 69, "{out}");
+    let line = out.lines().find(|line| line.starts_with(&format!("server {tls}"))).unwrap();
+    assert!(line.contains("WRONG") && line.contains("cannot be asked in plain text"), "{line}");
+
+    // The page asks how the server is by the same way as its session goes.
+    let mut ui = Running::start(&mut secured(&tls, &["ui", "--listen", "127.0.0.1:0", "--metrics"]));
+    let page = ui.line();
+    let page = page.strip_prefix("page at http://").unwrap_or_else(|| panic!("{page}")).trim_end_matches('/');
+    eventually(LONG, "the server to say how it is, by TLS", || {
+        let answers = format!("\nzooky_server_answers{{server=\"{tls}\"}} 1\n");
+        get(page, "/metrics").contains(&answers).then_some(())
+    });
+    ui.signal(rustix::process::Signal::TERM);
+    assert_eq!(ui.code(), 0);
 }
 
 #[test]

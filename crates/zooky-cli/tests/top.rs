@@ -120,6 +120,71 @@ fn top_shows_sorts_filters_and_frees() {
     }
 }
 
+/// Enter opens the queue of the chosen lock: who, how, where, with what and since when, live; and it is revoked from there.
+fn enter_opens_the_queue(hosts: &str) {
+    let named = |args: &[&str]| {
+        let mut command = common::zooky(&["--servers", hosts, "--session-timeout", "30"]);
+        command.args(args);
+        command
+    };
+    let mut holder = Running::start(&mut named(&["run", "deploy", "--", "sleep", "1000"]));
+    let top = Terminal::start(&format!(
+        "{ZOOKY} --servers {hosts} --session-timeout 30 top; echo left with $?; cat"
+    ));
+    top.until(&["1 locks, 1 held, 0 waiting"]);
+    top.keys(&["Enter"]);
+    top.until(&["/locks/deploy: 1 holding, 0 waiting", "Esc back"]);
+    let mut second = Running::start(&mut named(&["run", "--revocable", "deploy", "--", "true"]));
+    top.until(&["1 holding, 1 waiting"]);
+    let mut third = Running::start(&mut named(&["run", "--shared", "deploy", "--", "sleep", "1000"]));
+    let pid = |running: &Running| format!("pid {} (", running.child.id());
+    // All three have been read.
+    let screen = top.until(&["1 holding, 2 waiting", &pid(&holder), &pid(&second), &pid(&third)]);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = &host[..host.len().min(12)];
+    for (place, who, words) in [
+        ("1. ", &holder, ["holds", "exclusive", host, "sleep", "Z", " s"]),
+        ("2. ", &second, ["waits", "exclusive", host, "true", "Z", " s"]),
+        ("3. ", &third, ["waits", "shared", host, "sleep", "Z", " s"]),
+    ] {
+        let line = line(&screen, &pid(who));
+        assert!(line.starts_with(place) && words.iter().all(|word| line.contains(word)), "{screen}");
+    }
+
+    // One who waits is asked, and nobody else.
+    top.keys(&["Down", "r"]);
+    top.until(&[&pid(&second), "who waits for /locks/deploy, to give it up?"]);
+    top.keys(&["y"]);
+    assert_eq!(second.code(), 1);
+    top.until(&["1 holding, 1 waiting"]);
+    assert!(holder.child.try_wait().unwrap().is_none());
+    // The holder's node is removed; the next one has its place on the same screen.
+    top.keys(&["Home", "x"]);
+    top.until(&["remove the node of", &pid(&holder), "It may be at work"]);
+    top.keys(&["y"]);
+    assert_eq!(holder.code(), 70);
+    let screen = top.until(&["1 holding, 0 waiting"]);
+    let first = line(&screen, &pid(&third));
+    assert!(first.starts_with("1. ") && first.contains("holds"), "{screen}");
+
+    top.keys(&["Escape"]);
+    top.until(&["1 locks, 1 held, 0 waiting", "Enter queue"]);
+    top.keys(&["q"]);
+    top.until(&["left with 0"]);
+    third.signal(rustix::process::Signal::TERM);
+    third.wait();
+}
+
+#[test]
+fn top_opens_a_queue_on_our_server() {
+    enter_opens_the_queue(&Server::start().hosts());
+}
+
+#[test]
+fn top_opens_a_queue_on_apache() {
+    enter_opens_the_queue(&Apache::start().hosts());
+}
+
 #[test]
 fn top_without_a_terminal_says_what_to_do() {
     let server = Server::start();
@@ -155,6 +220,8 @@ fn r_asks(hosts: &str) {
     assert_eq!(listens.code(), 5);
     top.until(&[&format!("asked pid {}", listens.child.id())]);
     top.keys(&["/", "Escape"]);
+    // A key that comes right behind Escape would be one together with Alt.
+    top.until(&["2 locks, 1 held, 0 waiting", "q quit"]);
     top.keys(&["/", "d", "e", "a", "f", "Enter"]);
     top.until(&["1 with \"deaf\"", "q quit"]);
     top.keys(&["r"]);

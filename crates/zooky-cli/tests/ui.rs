@@ -6,7 +6,7 @@ mod common;
 
 use common::{LONG, Running, Server, get, run, zooky};
 use rustix::process::Signal;
-use zooky_testkit::{eventually, free_port};
+use zooky_testkit::{Apache, eventually, free_port};
 
 /// The address in `page at http://ADDRESS/`.
 fn address(line: &str) -> String {
@@ -41,6 +41,37 @@ fn the_page_and_the_numbers_are_served_until_a_signal() {
     assert_eq!(ui.code(), 0);
 }
 
+/// What a server elsewhere says of expired sessions tells who has lost a lock from who has let it go.
+fn losses_are_suspected(hosts: &str) {
+    let mut ui = Running::start(&mut common::named(hosts, &["ui", "--listen", "127.0.0.1:0", "--metrics"]));
+    let page = address(&ui.line());
+    let count = |number: u32| format!("\nzooky_losses_suspected_total{{mode=\"exclusive\"}} {number}\n");
+    let until = |what: &str, line: &str| {
+        eventually(LONG, what, || get(&page, "/metrics").contains(line).then_some(()));
+    };
+    until("the server to tell how many expired", &count(0));
+    shows_a_held_lock(hosts, &page);
+    // Not one that was let go: it was released before this one was taken, and its looks are past when this one is lost.
+    let mut holder = Running::start(&mut common::named(hosts, &["run", "nightly", "--", "sleep", "1000"]));
+    until("the lock to be held", "\nzooky_locks_held 1\n");
+    assert!(get(&page, "/metrics").contains(&count(0)));
+    // Nobody closes its session.
+    holder.child.kill().unwrap();
+    until("the loss", &count(1));
+    ui.signal(Signal::TERM);
+    assert_eq!(ui.code(), 0);
+}
+
+#[test]
+fn losses_are_suspected_on_our_server() {
+    losses_are_suspected(&Server::start().hosts());
+}
+
+#[test]
+fn losses_are_suspected_on_apache() {
+    losses_are_suspected(&Apache::start().hosts());
+}
+
 #[test]
 fn without_metrics_there_are_none_and_read_only_has_no_token() {
     let server = Server::start();
@@ -69,6 +100,16 @@ fn a_server_has_the_page_beside_it() {
     let mut server = Running::start(command.arg(data.path()));
     let page = address(&server.line());
     shows_a_held_lock(&listen, &page);
+    // It is told of losses though the server's own numbers are not served.
+    let loss = "zooky_losses_total{mode=\"exclusive\"}";
+    assert!(get(&page, "/metrics").contains(&format!("\n{loss} 0\n")));
+    let mut holder = Running::start(&mut common::named(&listen, &["run", "nightly", "--", "sleep", "1000"]));
+    eventually(LONG, "the lock to be held", || {
+        get(&page, "/metrics").contains("\nzooky_locks_held 1\n").then_some(())
+    });
+    // Nobody closes its session.
+    holder.child.kill().unwrap();
+    eventually(LONG, "the loss", || get(&page, "/metrics").contains(&format!("\n{loss} 1\n")).then_some(()));
     server.signal(Signal::TERM);
     assert_eq!(server.code(), 0);
 }

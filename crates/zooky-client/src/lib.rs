@@ -31,6 +31,9 @@ mod direct;
 mod driver;
 mod error;
 mod failures;
+/// Not in the simulator, where nobody asks.
+#[cfg(not(feature = "simulated"))]
+mod inquiry;
 mod link;
 /// The simulator builds these same sources on a machine of its own (`crates/zooky-sim`); it stands in for tokio, too.
 #[cfg(not(feature = "simulated"))]
@@ -51,6 +54,8 @@ pub use config::SessionConfig;
 pub use direct::send_at_once;
 pub use error::{ConnectError, Error};
 pub use failures::ConnectFailures;
+#[cfg(not(feature = "simulated"))]
+pub use inquiry::{Inquiry, InquiryError};
 pub use machine::{Arrivals, unix_ms};
 pub use pending::{Children, Created, Pending};
 pub use servers::{ServerList, ServerListError};

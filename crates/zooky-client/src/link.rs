@@ -92,7 +92,7 @@ impl Stream {
 }
 
 /// `tokio::time` would stand still while the machine sleeps, and may not be enabled.
-async fn in_time<T>(work: impl Future<Output = io::Result<T>>, within: Duration) -> io::Result<T> {
+pub(crate) async fn in_time<T>(work: impl Future<Output = io::Result<T>>, within: Duration) -> io::Result<T> {
     let mut timer = BootTimer::new()?;
     timer.set(BootInstant::now() + within)?;
     let mut work = std::pin::pin!(work);

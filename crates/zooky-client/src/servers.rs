@@ -92,7 +92,7 @@ impl FromStr for ServerList {
 }
 
 impl Server {
-    fn parse(text: &str) -> Result<Server, ServerListError> {
+    pub(crate) fn parse(text: &str) -> Result<Server, ServerListError> {
         let fault = |why| ServerListError::Server { server: text.to_owned(), why };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {

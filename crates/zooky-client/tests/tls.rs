@@ -13,7 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use zooky_client::{Acl, ConnectError, CreateMode, Session, SessionConfig, TlsConfig};
+use zooky_client::{Acl, ConnectError, CreateMode, Inquiry, InquiryError, Session, SessionConfig, TlsConfig};
 use zooky_testkit::Apache;
 
 fn pem(name: &str) -> PathBuf {
@@ -73,6 +73,30 @@ async fn apache_is_reached_through_tls() {
     session.create("/a", data.clone(), CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
     assert_eq!(session.get("/a").await.unwrap().0, data);
     session.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn words_are_asked_through_tls_and_in_plain_text() {
+    let within = Duration::from_secs(20);
+    let apache = Apache::start();
+    let addr = tls_in_front_of(apache.addr()).await;
+    let (chain, key) = identity();
+    let tls = TlsConfig::new(&pem("ca.pem"), Some((&chain, &key))).unwrap();
+    for (addr, tls) in [(addr, Some(&tls)), (apache.addr(), None)] {
+        let inquiry = Inquiry::open(&addr.to_string(), tls, within).await.unwrap();
+        assert_eq!(inquiry.address(), addr);
+        let answer = inquiry.ask("srvr").await.unwrap();
+        assert!(answer.starts_with("Zookeeper version: 3.") && answer.contains("\nMode: "), "{answer}");
+    }
+    // The wrong way round: neither waits for ever, and both say what happened.
+    let error = Inquiry::open(&addr.to_string(), None, within).await.unwrap().ask("srvr").await.unwrap_err();
+    assert!(error.to_string().contains("cannot be asked in plain text"), "{error}");
+    let error = Inquiry::open(&apache.addr().to_string(), Some(&tls), within).await.unwrap_err();
+    assert!(matches!(error, InquiryError::Connect(_)), "{error}");
+    for (server, wrong) in [("127.0.0.1:1", "cannot connect: "), ("a:b", "not a server")] {
+        let error = Inquiry::open(server, None, within).await.unwrap_err();
+        assert!(error.to_string().contains(wrong), "{error}");
+    }
 }
 
 #[tokio::test]

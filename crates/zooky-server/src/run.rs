@@ -32,7 +32,7 @@ use crate::core::{Core, Input, Now, Output};
 use crate::error::{ServerError, StartError};
 use crate::held::Held;
 use crate::log::{Snapshotter, Syncer};
-use crate::net::{Conns, Latency, Tls};
+use crate::net::{Conns, Latency, NEW_MS, Tls};
 use doors::{DOORS, Doors};
 
 /// The token of the waker that stops the loop and tells of finished syncs; the doors' follow.
@@ -48,7 +48,7 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 const STANDSTILL_MS: u64 = 1_000;
 /// For so long after it was served a connection that asks little counts as one that others are not to keep waiting, in
 /// milliseconds.
-const BESIDE_MS: u64 = 20;
+const BESIDE_MS: u64 = NEW_MS;
 /// How much is read from one connection in one turn, in bytes.
 const READ_BYTES: usize = 64 << 10;
 /// So many bytes in the batch that waits for the disk, and no more requests are read.
@@ -258,16 +258,16 @@ impl Run {
     }
 
     fn note_event(&mut self, slot: usize, event: &mio::event::Event) {
+        let (now_ms, beside) = (self.now.mono_ms, self.is_beside());
         let Some(conn) = self.conns.at(slot) else { return };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             conn.readable = true;
             conn.read_closed |= event.is_read_closed() || event.is_error();
             if !conn.in_ready {
                 conn.in_ready = true;
-                let now_ms = self.now.mono_ms;
-                let beside = now_ms - self.light_ms <= BESIDE_MS;
-                let behind = conn.effort.is_great(now_ms) || (beside && conn.is_new(now_ms));
-                let line = if behind { &mut self.backlog } else { &mut self.ready };
+                let much = conn.effort.is_great(now_ms) || conn.has_long_frame();
+                let line =
+                    if much || (beside && conn.is_new(now_ms)) { &mut self.backlog } else { &mut self.ready };
                 line.push_back(slot);
             }
         }

@@ -23,7 +23,7 @@ use zooky::{Client, Error};
 use crate::core::health::Health;
 use crate::core::metrics;
 use crate::core::model::Model;
-use crate::core::row::Row;
+use crate::core::row::{Place, Row};
 use crate::core::update::{Link, Update};
 
 /// How often pages are told what has changed.
@@ -82,6 +82,7 @@ impl Shared {
     }
 
     pub(crate) fn set_health(&self, health: Vec<Health>) {
+        self.model().look_for_losses(&health);
         self.publish(&Update { now_ms: now_ms(), health: Some(health.clone()), ..Update::default() });
         *self.health() = health;
     }
@@ -166,6 +167,11 @@ impl Follower {
     /// All locks as they are now, in no order.
     pub fn rows(&self) -> Vec<Row> {
         self.shared.model().rows()
+    }
+
+    /// Who holds the lock at `path` now and who waits for it, in order; nobody if there is no such lock.
+    pub fn queue(&self, path: &str) -> Vec<Place> {
+        self.shared.model().queue(path)
     }
 
     /// Why the picture is not of now; `None` if it is.

@@ -19,6 +19,6 @@ mod follow;
 mod health;
 mod http;
 
-pub use core::row::{Holder, Row};
+pub use core::row::{Holder, Place, Row};
 pub use follow::{Follower, How};
 pub use http::{Page, ServeError, Token, serve};

@@ -86,7 +86,8 @@ pub enum MultiResult {
 }
 
 impl MultiResult {
-    fn encode(&self, w: &mut Writer) {
+    /// Writes it with its header.
+    pub fn encode(&self, w: &mut Writer) {
         let op = match self {
             MultiResult::Create(_) => OpCode::CREATE,
             MultiResult::Create2(_, _, op) => *op,
@@ -106,14 +107,22 @@ impl MultiResult {
                 stat.encode(w);
             }
             MultiResult::SetData(stat) => stat.encode(w),
-            MultiResult::GetData(data, stat) => {
-                w.buffer(data.as_deref());
-                stat.encode(w);
-            }
+            MultiResult::GetData(data, stat) => encode_data(data.as_deref(), stat, w),
             MultiResult::GetChildren(children) => w.strings(children),
             MultiResult::Error(code) => w.i32(code.0),
             MultiResult::Delete | MultiResult::Check => {}
         }
+    }
+
+    /// Writes a [`MultiResult::GetData`] of data that are somebody else's.
+    pub fn encode_data(data: Option<&[u8]>, stat: &Stat, w: &mut Writer) {
+        encode_multi_header(OpCode::GET_DATA, false, 0, w);
+        encode_data(data, stat, w);
+    }
+
+    /// Writes what stands behind the last one.
+    pub fn encode_end(w: &mut Writer) {
+        encode_multi_header(OpCode::ERROR, true, -1, w);
     }
 
     fn decode(op: OpCode, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -131,6 +140,11 @@ impl MultiResult {
             other => return Err(DecodeError::Unknown { what: "multi result", value: other.0.into() }),
         })
     }
+}
+
+fn encode_data(data: Option<&[u8]>, stat: &Stat, w: &mut Writer) {
+    w.buffer(data);
+    stat.encode(w);
 }
 
 /// The body of a reply without error.
@@ -171,10 +185,7 @@ impl Response {
                 stat.encode(w);
             }
             Response::Stat(stat) => stat.encode(w),
-            Response::Data(data, stat) => {
-                w.buffer(data.as_deref());
-                stat.encode(w);
-            }
+            Response::Data(data, stat) => encode_data(data.as_deref(), stat, w),
             Response::Acl(acl, stat) => {
                 Acl::encode_list(acl, w);
                 stat.encode(w);
@@ -188,7 +199,7 @@ impl Response {
                 for result in results {
                     result.encode(w);
                 }
-                encode_multi_header(OpCode::ERROR, true, -1, w);
+                MultiResult::encode_end(w);
             }
             Response::Count(n) => w.i32(*n),
             Response::WhoAmI(infos) => w.vector(infos, |w, info| {

@@ -218,7 +218,8 @@ pub async fn list(client: &Client, root: &str) -> Result<Vec<LockSummary>, Error
     Ok(summaries)
 }
 
-/// The contenders of the lock at `path` in the order of their numbers, holders marked.
+/// The contenders of the lock at `path` in the order of their numbers, holders marked. Of several servers it is the one
+/// that this client is connected to that shows them; it may be behind the others.
 ///
 /// # Errors
 /// There is no such node, the server refuses to show it, or the connection broke.
@@ -226,6 +227,16 @@ pub async fn show(client: &Client, path: &str) -> Result<Vec<Contender>, Error> 
     let session = client.session().await?;
     let children = session.children(path).await?.names;
     contenders(&session, path, &children, false).await
+}
+
+/// The same as of now: the server that we are connected to may be behind the others.
+pub(crate) async fn show_now(client: &Client, path: &str) -> Result<Vec<Contender>, Error> {
+    let session = client.session().await?;
+    let flight = session.flight();
+    let (synced, listed) = (session.sync(path), session.children(path));
+    drop(flight);
+    synced.await?;
+    contenders(&session, path, &listed.await?.names, false).await
 }
 
 /// Those that hold the lock at `path` now: nobody, one, or several readers. Costs a listing and one read for

@@ -166,7 +166,8 @@ macro_rules! revocation {
             self
         }
 
-        /// Asks everybody who holds or waits to let go, or removes them all.
+        /// Asks everybody who holds or waits to let go, or removes them all: whoever is there when it is called, whichever of
+        /// several servers they came by.
         ///
         /// Dropped, some may have been revoked and others not.
         ///

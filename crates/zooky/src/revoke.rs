@@ -100,7 +100,7 @@ impl Recipe {
     /// Everybody who contends is asked, or removed.
     pub(crate) async fn revoke_all(&self, how: Revoke) -> Result<Revocation, Error> {
         let session = self.client.session().await?;
-        let contenders = match crate::inspect::show(&self.client, &self.path).await {
+        let contenders = match crate::inspect::show_now(&self.client, &self.path).await {
             Ok(contenders) => contenders,
             Err(Error::Session(SessionError::NoNode { .. })) => return Ok(Revocation::default()),
             Err(fault) => return Err(fault),
@@ -132,7 +132,7 @@ impl Recipe {
 
     pub(crate) async fn standings(&self) -> Result<Vec<Standing>, Error> {
         let clock = self.client.server_clock();
-        let contenders = match crate::inspect::show(&self.client, &self.path).await {
+        let contenders = match crate::inspect::show_now(&self.client, &self.path).await {
             Err(Error::Session(SessionError::NoNode { .. })) => Vec::new(),
             other => other?,
         };

@@ -13,6 +13,8 @@ use zooky::{Acl, AsyncLock, Error, GuardState, Lock};
 
 const SHORT: Duration = Duration::from_millis(300);
 
+ensemble!();
+
 backends!(enqueued_now_acquired_later: ours_enqueued_now_acquired_later, apache_enqueued_now_acquired_later);
 
 async fn enqueued_now_acquired_later(hosts: String) {
@@ -33,7 +35,7 @@ async fn enqueued_now_acquired_later(hosts: String) {
     assert!(candidate.is_acquired() && candidate.candidate_created());
     assert_eq!(candidate.state(), Some(GuardState::Held));
     assert!(candidate.deadline().unwrap() > zooky::BootInstant::now());
-    let node = observer.session.exists(&format!("{path}/{}", observer.children(&path).await[0]));
+    let node = observer.exists(&format!("{path}/{}", observer.children(&path).await[0]));
     let czxid = node.await.unwrap().unwrap().czxid;
     assert_eq!(candidate.fencing_token().unwrap().czxid(), u64::try_from(czxid).unwrap());
 
@@ -49,8 +51,7 @@ async fn enqueued_now_acquired_later(hosts: String) {
 
 backends!(abandoned_at_any_time_with_confirmation:
     ours_abandoned_at_any_time_with_confirmation,
-    apache_abandoned_at_any_time_with_confirmation,
-    ensemble_abandoned_at_any_time_with_confirmation);
+    apache_abandoned_at_any_time_with_confirmation);
 
 async fn abandoned_at_any_time_with_confirmation(hosts: String) {
     let path = path("abandoned");

@@ -25,6 +25,8 @@ async fn nothing_is_left(session: &Session, observer: &Observer, path: &str, exp
     observer.count(path, expected).await;
 }
 
+ensemble!();
+
 backends!(a_dropped_acquire_leaves_nothing: ours_a_dropped_acquire_leaves_nothing, apache_a_dropped_acquire_leaves_nothing);
 
 async fn a_dropped_acquire_leaves_nothing(hosts: String) {
@@ -63,8 +65,7 @@ async fn a_dropped_acquire_leaves_nothing(hosts: String) {
 
 backends!(a_dropped_wait_leaves_nothing:
     ours_a_dropped_wait_leaves_nothing,
-    apache_a_dropped_wait_leaves_nothing,
-    ensemble_a_dropped_wait_leaves_nothing);
+    apache_a_dropped_wait_leaves_nothing);
 
 async fn a_dropped_wait_leaves_nothing(hosts: String) {
     let observer = Observer::new(&hosts).await;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::servers::{Ours, Single, TICK};
-use common::{LONG, Observer, client, client_with_timeout, config, eventually, path, polled, run, telling};
+use common::{
+    LONG, Observer, catch_up, client, client_with_timeout, config, eventually, path, polled, run, telling,
+};
 use zooky::session::{ConnectError, CreateMode, Error as SessionError, Session, State, TlsConfig, perms};
 use zooky::{Acl, Client, Error, Lock};
 use zooky_server::{Server, TlsSettings};
@@ -17,11 +19,9 @@ async fn as_user(hosts: &str, credentials: &str) -> Client {
     Client::connect_with(config(hosts).auth("digest", credentials)).await.unwrap()
 }
 
-backends!(locked_down:
-    ours_a_lock_is_for_one_identity_alone,
-    apache_a_lock_is_for_one_identity_alone,
-    ensemble_a_lock_is_for_one_identity_alone
-);
+ensemble!();
+
+backends!(locked_down: ours_a_lock_is_for_one_identity_alone, apache_a_lock_is_for_one_identity_alone);
 
 async fn locked_down(hosts: String) {
     let path = path("private/lock");
@@ -59,9 +59,11 @@ async fn locked_down(hosts: String) {
             Err(Error::Session(SessionError::NoAuth { .. }))
         ));
     }
+    catch_up(&ann).await;
     assert_eq!(ann.current().children(&path).await.unwrap().names.len(), 2);
     held.release().await.unwrap();
     waiting.await.unwrap().unwrap().release().await.unwrap();
+    catch_up(&ann).await;
     assert_eq!(ann.current().children(&path).await.unwrap().names, Vec::<String>::new());
     let (acl, _) = ann.current().acl(&path).await.unwrap();
     assert!(

@@ -60,11 +60,9 @@ fn child_that_locks_crosswise() {
     });
 }
 
-backends!(crosswise:
-    ours_two_processes_that_lock_crosswise,
-    apache_two_processes_that_lock_crosswise,
-    ensemble_two_processes_that_lock_crosswise
-);
+ensemble!();
+
+backends!(crosswise: ours_two_processes_that_lock_crosswise, apache_two_processes_that_lock_crosswise);
 
 async fn crosswise(hosts: String) {
     let observer = Observer::new(&hosts).await;

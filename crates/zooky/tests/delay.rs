@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::kazoo::Kazoo;
 use common::proxy::{Cut, Proxy, op};
-use common::{LONG, Observer, client, client_with_timeout, eventually, path, polled};
+use common::{LONG, Observer, catch_up, client, client_with_timeout, eventually, path, polled};
 use zooky::{Client, Dialect, Lock, RwLock};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -39,11 +39,13 @@ impl Vanishing {
     async fn vanish(self, observer: &Observer, node: &str) {
         self.proxy.refuse();
         eventually("the end of its session", || async {
-            observer.session.exists(node).await.unwrap().is_none().then_some(())
+            observer.exists(node).await.unwrap().is_none().then_some(())
         })
         .await;
     }
 }
+
+ensemble!();
 
 backends!(a_release_leaves_no_marker: ours_a_release_leaves_no_marker, apache_a_release_leaves_no_marker);
 
@@ -58,7 +60,7 @@ async fn a_release_leaves_no_marker(hosts: String) {
             let guard = lock.acquire().await.unwrap();
             let children = observer.count(&path, 2).await;
             let marker = children.iter().find(|name| is_marker(name)).unwrap();
-            let (data, stat) = observer.session.get(&format!("{path}/{marker}")).await.unwrap();
+            let (data, stat) = observer.get(&format!("{path}/{marker}")).await.unwrap();
             assert_eq!(stat.ephemeral_owner, 0);
             assert!(data.starts_with(b"{\"delay_ms\":600000,\"owner\":{"), "{data:?}");
             proxy.forget();
@@ -89,15 +91,12 @@ async fn a_release_leaves_no_marker(hosts: String) {
 
 backends!(a_vanished_holder_is_waited_out:
     ours_a_vanished_holder_is_waited_out,
-    apache_a_vanished_holder_is_waited_out,
-    ensemble_a_vanished_holder_is_waited_out);
+    apache_a_vanished_holder_is_waited_out);
 
 async fn a_vanished_holder_is_waited_out(hosts: String) {
-    // Of an ensemble, the holder is at one of the servers.
-    let one_server = hosts.split(',').next().unwrap().to_owned();
     let path = path("vanished");
     let observer = Observer::new(&hosts).await;
-    let vanishing = Vanishing::new(&one_server).await;
+    let vanishing = Vanishing::new(&hosts).await;
     let holder = Lock::new(&vanishing.client, &path).unwrap().lock_delay(DELAY).acquire().await.unwrap();
     // The delay is the holder's, not the waiter's.
     let lock = Lock::new(&client(&hosts).await, &path).unwrap().lock_delay(Duration::ZERO);
@@ -156,7 +155,9 @@ async fn others_ignore_the_markers(hosts: String) {
     assert_eq!(kazoo.contenders("k"), ["kazoo says k"]);
     kazoo.release("k");
     // Ours without the setting, too.
-    let plain = Lock::new(&client(&hosts).await, &path).unwrap();
+    let client = client(&hosts).await;
+    catch_up(&client).await;
+    let plain = Lock::new(&client, &path).unwrap();
     plain.try_acquire().await.unwrap().unwrap().release().await.unwrap();
     assert!(observer.count(&path, 1).await.iter().all(is_marker));
 }

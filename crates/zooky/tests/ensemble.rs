@@ -6,9 +6,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::contest::{self, Contest};
-use common::{LONG, client_with_timeout, eventually, path, run};
+use common::{LONG, catch_up, client, client_with_timeout, eventually, path, run, telling};
 use tokio::task::JoinHandle;
-use zooky::{Client, Guard, GuardState, Lock};
+use zooky::{Client, Error, Guard, GuardState, Lock};
 use zooky_testkit::{Ensemble, MachineClock};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
@@ -86,10 +86,38 @@ async fn follower_cut_off_under_a_guard(ensemble: &mut Ensemble) {
     ensemble.heal();
 }
 
+/// A server that is cut off shows who was there before; whoever clears a lock means those who are there now.
+#[test]
+fn ensemble_clear_reaches_those_whom_its_server_does_not_know() {
+    let mut ensemble = Ensemble::builder().sync_limit(60).start();
+    run(2 * LONG, async {
+        let path = path("unknown");
+        let (leader, lone) = (ensemble.leader(), ensemble.followers()[0]);
+        let behind = client(&ensemble.member(lone).hosts()).await;
+        let ahead = client(&ensemble.member(leader).hosts()).await;
+        let lock = Lock::new(&behind, &path).unwrap();
+        let held = Lock::new(&ahead, &path).unwrap().acquire().await.unwrap();
+        catch_up(&behind).await;
+
+        ensemble.cut_off(lone);
+        let (waiter, mut waits) = telling(Lock::new(&ahead, &path).unwrap().revocable(true));
+        let waiting = tokio::spawn(async move { waiter.acquire().await });
+        waits.recv().await.unwrap();
+        let mut clearing = tokio::spawn(async move { lock.clear().await.unwrap() });
+        // Nothing is removed without the leader; but what there is to remove, its server would tell at once.
+        let early = tokio::time::timeout(TICK, &mut clearing).await;
+        assert!(early.is_err(), "cleared without the leader: {early:?}");
+        ensemble.heal();
+        assert_eq!(clearing.await.unwrap(), 2);
+        held.lost().await;
+        assert!(matches!(waiting.await.unwrap(), Err(Error::Revoked { .. })));
+    });
+}
+
 /// A guard in the rhythm of one that has been held for a while, and who waits for it.
 async fn held_and_waited_for(one: &Client, two: &Client, path: &str) -> Option<(Guard, JoinHandle<Guard>)> {
     let guard = Lock::new(one, path).unwrap().acquire().await.unwrap();
-    let (next, mut waits) = common::telling(Lock::new(two, path).unwrap());
+    let (next, mut waits) = telling(Lock::new(two, path).unwrap());
     let waiting = tokio::spawn(async move { next.acquire().await.unwrap() });
     let first = guard.deadline();
     tokio::select! {

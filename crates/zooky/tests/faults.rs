@@ -33,6 +33,8 @@ async fn restarted_while_eight_clients_contend(server: &mut dyn Single, times: u
     contest.end().await;
 }
 
+ensemble!();
+
 backends!(connections_break_while_eight_clients_contend:
     ours_connections_break_while_eight_clients_contend,
     apache_connections_break_while_eight_clients_contend);

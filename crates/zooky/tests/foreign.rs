@@ -33,6 +33,8 @@ fn foreign_names() -> Vec<(String, Dialect)> {
     ]
 }
 
+ensemble!();
+
 backends!(foreign_contenders_are_refused_by_name: ours_foreign_contenders_are_refused_by_name, apache_foreign_contenders_are_refused_by_name);
 
 async fn foreign_contenders_are_refused_by_name(hosts: String) {

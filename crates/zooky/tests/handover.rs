@@ -41,10 +41,11 @@ async fn waiting(lock: &Lock) -> tokio::task::JoinHandle<Result<Guard, Error>> {
     task
 }
 
+ensemble!();
+
 backends!(tasks_of_a_process_take_turns_on_one_node:
     ours_tasks_of_a_process_take_turns_on_one_node,
-    apache_tasks_of_a_process_take_turns_on_one_node,
-    ensemble_tasks_of_a_process_take_turns_on_one_node);
+    apache_tasks_of_a_process_take_turns_on_one_node);
 
 async fn tasks_of_a_process_take_turns_on_one_node(hosts: String) {
     const TASKS: usize = 32;
@@ -331,10 +332,7 @@ async fn readers_share_one_node_up_to_the_bound(hosts: String) {
     first.release().await.unwrap();
     third.release().await.unwrap();
     assert!(!writing.is_finished() && second.is_held());
-    assert!(
-        observer.session.exists(&one_path).await.unwrap().is_some(),
-        "the last of them releases the node"
-    );
+    assert!(observer.exists(&one_path).await.unwrap().is_some(), "the last of them releases the node");
     second.release().await.unwrap();
     let written = writing.await.unwrap();
     assert!(written.fencing_token() > last && !reading.is_finished());

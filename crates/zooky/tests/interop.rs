@@ -70,6 +70,8 @@ fn matrix(hosts: &str, wanted: impl Fn(&Theirs) -> bool) {
     });
 }
 
+ensemble!();
+
 backends!(ours_of_all_dialects_beside_ours: ours_of_all_dialects, apache_ours_of_all_dialects);
 
 async fn ours_of_all_dialects_beside_ours(hosts: String) {
@@ -122,7 +124,7 @@ async fn ours_write_what_theirs_write(hosts: String) {
             assert_eq!(names.len(), 1);
             let mut written = Vec::new();
             for path in [root.clone(), format!("{root}/lock"), format!("{root}/lock/{}", names[0])] {
-                let (data, stat) = observer.session.get(&path).await.unwrap();
+                let (data, stat) = observer.get(&path).await.unwrap();
                 let (acl, _) = observer.session.acl(&path).await.unwrap();
                 // kazoo's data is the application's; ours is the owner.
                 let data =

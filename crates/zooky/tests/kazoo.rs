@@ -13,6 +13,8 @@ use zooky::{Dialect, Guard, Lock, Owner, RwLock};
 const SHORT: Duration = Duration::from_millis(300);
 const SESSION: Duration = Duration::from_secs(10);
 
+ensemble!();
+
 backends!(kazoo_holds_and_ours_waits: ours_kazoo_holds_and_ours_waits, apache_kazoo_holds_and_ours_waits);
 
 async fn kazoo_holds_and_ours_waits(hosts: String) {

@@ -98,6 +98,8 @@ async fn granted(task: JoinHandle<Result<Guard, Error>>) -> Guard {
     in_time(LONG / 2, "the grant", task).await.unwrap().unwrap()
 }
 
+ensemble!();
+
 backends!(a_mirrored_lock_costs_a_create_and_a_delete:
     ours_a_mirrored_lock_costs_a_create_and_a_delete,
     apache_a_mirrored_lock_costs_a_create_and_a_delete);

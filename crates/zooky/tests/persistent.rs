@@ -13,10 +13,11 @@ use zooky::{Dialect, Error, GuardState, Lock, PersistentLock};
 
 const SHORT: Duration = Duration::from_millis(300);
 
+ensemble!();
+
 backends!(it_outlives_its_session_and_is_taken_back:
     ours_it_outlives_its_session_and_is_taken_back,
-    apache_it_outlives_its_session_and_is_taken_back,
-    ensemble_it_outlives_its_session_and_is_taken_back);
+    apache_it_outlives_its_session_and_is_taken_back);
 
 async fn it_outlives_its_session_and_is_taken_back(hosts: String) {
     let observer = Observer::new(&hosts).await;
@@ -27,7 +28,7 @@ async fn it_outlives_its_session_and_is_taken_back(hosts: String) {
         assert!(lock.take_back().await.unwrap().is_none() && !lock.release().await.unwrap());
         let guard = lock.acquire().await.unwrap();
         assert_eq!((guard.state(), guard.fencing_token().count()), (GuardState::Held, 0));
-        let (data, stat) = observer.session.get(guard.path()).await.unwrap();
+        let (data, stat) = observer.get(guard.path()).await.unwrap();
         assert_eq!(stat.ephemeral_owner, 0);
         assert!(String::from_utf8_lossy(&data).contains("\"key\":\"job 7\""), "{data:?}");
         let token = guard.fencing_token();
@@ -162,7 +163,7 @@ async fn its_guard_outlives_a_session(hosts: String) {
     // Written over, as by a zktools client that asks for it: the guard is asked, and the key is not lost.
     observer.session.set(guard.path(), "unlock", -1).await.unwrap();
     eventually("the key", || async {
-        let (data, _) = observer.session.get(guard.path()).await.unwrap();
+        let (data, _) = observer.get(guard.path()).await.unwrap();
         String::from_utf8_lossy(&data).contains("\"key\"").then_some(())
     })
     .await;

@@ -334,6 +334,8 @@ async fn several_locks_as_one(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+ensemble!();
+
 backends!(examples: ours_the_examples_run, apache_the_examples_run);
 
 async fn examples(hosts: String) {

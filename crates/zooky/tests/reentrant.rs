@@ -8,10 +8,11 @@ use std::time::Duration;
 use common::{Observer, client, path, polled};
 use zooky::{Error, Lock, ReentrantLock, blocking};
 
+ensemble!();
+
 backends!(an_owner_takes_its_lock_again:
     ours_an_owner_takes_its_lock_again,
-    apache_an_owner_takes_its_lock_again,
-    ensemble_an_owner_takes_its_lock_again);
+    apache_an_owner_takes_its_lock_again);
 
 async fn an_owner_takes_its_lock_again(hosts: String) {
     let path = path("reentrant");

@@ -18,10 +18,11 @@ fn lock(client: &Client, path: &str, dialect: Dialect) -> Lock {
     Lock::new(client, path).unwrap().dialect(dialect).unwrap().revocable(true)
 }
 
+ensemble!();
+
 backends!(a_holder_is_asked_in_the_words_of_its_dialect:
     ours_a_holder_is_asked_in_the_words_of_its_dialect,
-    apache_a_holder_is_asked_in_the_words_of_its_dialect,
-    ensemble_a_holder_is_asked_in_the_words_of_its_dialect);
+    apache_a_holder_is_asked_in_the_words_of_its_dialect);
 
 async fn a_holder_is_asked_in_the_words_of_its_dialect(hosts: String) {
     let observer = Observer::new(&hosts).await;
@@ -36,7 +37,7 @@ async fn a_holder_is_asked_in_the_words_of_its_dialect(hosts: String) {
         holder.revoked().await;
         assert!(holder.is_revoked() && holder.state() == GuardState::Held, "it is asked, no more");
         assert!(told.await.unwrap() && !waiting.is_finished());
-        let (data, _) = observer.session.get(holder.path()).await.unwrap();
+        let (data, _) = observer.get(holder.path()).await.unwrap();
         match dialect {
             Dialect::Curator => assert_eq!(&data[..], b"__REVOKE__"),
             Dialect::Zktools => assert_eq!(&data[..], b"unlock"),
@@ -75,7 +76,7 @@ async fn who_cannot_be_asked_is_named(hosts: String) {
     let answer = lock.revoke_all(Revoke::ask()).await.unwrap();
     assert_eq!((answer.deaf.len(), answer.asked.len(), answer.removed.len()), (1, 1, 0));
     assert_eq!(answer.deaf[0].path, stock.path);
-    let (data, stat) = observer.session.get(&stock.path).await.unwrap();
+    let (data, stat) = observer.get(&stock.path).await.unwrap();
     assert_eq!((&data[..], stat.version), (&b"a kazoo client"[..], 0), "it was left alone");
     observer.session.delete(&stock.path, -1).await.unwrap();
     // The waiter was asked while it waited, and says so when it holds.
@@ -99,8 +100,7 @@ async fn who_says_so_cannot_be_asked(hosts: &str) {
 
 backends!(an_immediate_revocation_hits_those_before_and_nobody_behind:
     ours_an_immediate_revocation_hits_those_before,
-    apache_an_immediate_revocation_hits_those_before,
-    ensemble_an_immediate_revocation_hits_those_before);
+    apache_an_immediate_revocation_hits_those_before);
 
 async fn an_immediate_revocation_hits_those_before_and_nobody_behind(hosts: String) {
     let observer = Observer::new(&hosts).await;
@@ -162,7 +162,7 @@ async fn an_acquirer_without_time_revokes_all_the_same(hosts: String) {
         let holder = lock(&clients[0], &path, dialect).revocable(true).acquire().await.unwrap();
         let asking = lock(&clients[1], &path, dialect).revoking(Revoke::ask());
         assert!(asking.try_acquire().await.unwrap().is_none());
-        let (_, stat) = observer.session.get(holder.path()).await.unwrap();
+        let (_, stat) = observer.get(holder.path()).await.unwrap();
         assert_eq!(stat.version, 0, "{dialect}: a try asks nobody");
         let fault = asking.acquire_timeout(Duration::ZERO).await.unwrap_err();
         assert!(matches!(&fault, Error::Timeout { holder: Some(_), .. }), "{fault}");
@@ -231,7 +231,8 @@ impl TreeSink for Deletions {
 }
 
 backends!(an_immediate_revocation_begins_at_the_end:
-    ours_an_immediate_revocation_begins_at_the_end, apache_an_immediate_revocation_begins_at_the_end);
+    ours_an_immediate_revocation_begins_at_the_end,
+    apache_an_immediate_revocation_begins_at_the_end);
 
 /// At no moment is one who is about to be removed the first in the queue: it would be granted the lock.
 async fn an_immediate_revocation_begins_at_the_end(hosts: String) {

@@ -19,10 +19,11 @@ fn number(path: &str) -> &str {
     &path[path.len() - 10..]
 }
 
+ensemble!();
+
 backends!(a_downgrade_lets_no_queued_writer_in:
     ours_a_downgrade_lets_no_queued_writer_in,
-    apache_a_downgrade_lets_no_queued_writer_in,
-    ensemble_a_downgrade_lets_no_queued_writer_in);
+    apache_a_downgrade_lets_no_queued_writer_in);
 
 async fn a_downgrade_lets_no_queued_writer_in(hosts: String) {
     let clients = [client(&hosts).await, client(&hosts).await, client(&hosts).await];
@@ -48,7 +49,7 @@ async fn a_downgrade_lets_no_queued_writer_in(hosts: String) {
         assert_eq!((reading.mode(), reading.state()), (Mode::Shared, GuardState::Held));
         assert_eq!(number(reading.path()), number(&old), "the same place in the queue");
         assert!(reading.fencing_token() > token);
-        assert!(observer.session.exists(&old).await.unwrap().is_none());
+        assert!(observer.exists(&old).await.unwrap().is_none());
         // Who read behind the writer now reads beside; who would write still waits.
         assert!(lock(1).try_read().await.unwrap().is_none() && !queued.is_finished());
         if let Some(early) = early {
@@ -64,8 +65,7 @@ async fn a_downgrade_lets_no_queued_writer_in(hosts: String) {
 
 backends!(an_upgrade_waits_for_readers_and_passes_queued_writers:
     ours_an_upgrade_waits_for_readers_and_passes_queued_writers,
-    apache_an_upgrade_waits_for_readers_and_passes_queued_writers,
-    ensemble_an_upgrade_waits_for_readers_and_passes_queued_writers);
+    apache_an_upgrade_waits_for_readers_and_passes_queued_writers);
 
 async fn an_upgrade_waits_for_readers_and_passes_queued_writers(hosts: String) {
     let clients = [client(&hosts).await, client(&hosts).await, client(&hosts).await, client(&hosts).await];
@@ -111,8 +111,7 @@ async fn an_upgrade_waits_for_readers_and_passes_queued_writers(hosts: String) {
 
 backends!(of_two_upgrades_one_is_refused_at_once:
     ours_of_two_upgrades_one_is_refused_at_once,
-    apache_of_two_upgrades_one_is_refused_at_once,
-    ensemble_of_two_upgrades_one_is_refused_at_once);
+    apache_of_two_upgrades_one_is_refused_at_once);
 
 async fn of_two_upgrades_one_is_refused_at_once(hosts: String) {
     let clients = [client(&hosts).await, client(&hosts).await];
@@ -328,8 +327,7 @@ async fn tasks_that_share_a_reader_upgrade_one_by_one(hosts: String) {
 
 backends!(changing_readers_and_writers_exclude_each_other:
     ours_changing_readers_and_writers_exclude,
-    apache_changing_readers_and_writers_exclude,
-    ensemble_changing_readers_and_writers_exclude);
+    apache_changing_readers_and_writers_exclude);
 
 /// Readers, writers, upgraders and downgraders at once, and a resource that checks.
 async fn changing_readers_and_writers_exclude_each_other(hosts: String) {

@@ -6,9 +6,11 @@ mod common;
 use std::time::Duration;
 
 use common::proxy::{Cut, Proxy, op};
-use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, telling};
+use common::{LONG, Observer, catch_up, client, client_with_timeout, eventually, in_time, path, telling};
 use zooky::session::State;
 use zooky::{GuardState, Lock};
+
+ensemble!();
 
 backends!(a_free_lock_costs_one_round_trip: ours_a_free_lock_costs_one_round_trip, apache_a_free_lock_costs_one_round_trip);
 
@@ -66,6 +68,7 @@ async fn a_try_on_a_held_lock_is_one_read(hosts: String) {
     let holder = Lock::new(&client(&hosts).await, &path).unwrap().acquire().await.unwrap();
     let proxy = Proxy::start(&hosts).await;
     let client = client(&proxy.hosts()).await;
+    catch_up(&client).await;
     proxy.forget();
     assert!(Lock::new(&client, &path).unwrap().try_acquire().await.unwrap().is_none());
     assert_eq!(proxy.requests(), [op::GET_CHILDREN]);
@@ -94,7 +97,7 @@ async fn a_create_whose_answer_is_lost_makes_one_contender(hosts: String) {
         let [only] = &children[..] else { panic!("{cut:?}: {children:?}") };
         assert_eq!(guard.path(), format!("{path}/{only}"));
         assert_ne!(guard.state(), GuardState::Lost);
-        let stat = observer.session.exists(guard.path()).await.unwrap().unwrap();
+        let stat = observer.exists(guard.path()).await.unwrap().unwrap();
         assert_eq!(u64::try_from(stat.czxid).unwrap(), guard.fencing_token().czxid());
         guard.release().await.unwrap();
         assert!(observer.children(&path).await.is_empty());

@@ -40,9 +40,12 @@ pub(crate) struct LockNumbers {
 pub(crate) struct Keeper(Arc<Last>);
 
 impl LockNumbers {
-    /// Has the server of this configuration tell the numbers of its locks among its own, if it tells any.
-    pub(crate) fn among(config: &mut Config) -> Option<LockNumbers> {
-        config.metrics?;
+    /// Has the server of this configuration tell the numbers of its locks among its own, if it tells any, and whose sessions
+    /// expire, also if only the `page` counts it.
+    pub(crate) fn among(config: &mut Config, page: bool) -> Option<LockNumbers> {
+        if config.metrics.is_none() && !page {
+            return None;
+        }
         let (tell, expired) = mpsc::channel(EXPIRED);
         let last = Arc::new(Last { text: Mutex::default(), expired: tell });
         config.companion = Some(last.clone());

@@ -33,7 +33,7 @@ pub(crate) fn main(args: &[OsString]) -> u8 {
     let dir = StateDir::at(state);
     let served = dir.config(default_at, &settings).and_then(|mut config| {
         let data = config.data_dir.clone();
-        let numbers = LockNumbers::among(&mut config);
+        let numbers = LockNumbers::among(&mut config, false);
         let (server, stop) = start(config)?;
         dir.write_running(server.addr(), data)
             .map_err(|error| Failure::os("cannot write the state", error))?;

@@ -1,6 +1,8 @@
 //! The full-screen table of `zooky top`: keys and the passing of time in, one screen after the other out.
 
+mod cursor;
 mod draw;
+mod queue;
 mod state;
 
 use crate::exit::Failure;
@@ -31,6 +33,7 @@ pub(crate) async fn run(client: &Client, follower: &Follower) -> Result<(), Fail
     let mut state = State::default();
     loop {
         state.show(follower.rows(), follower.stale());
+        state.show_queue(|path| follower.queue(path));
         terminal.draw(|frame| draw::screen(frame, &mut state))?;
         let act = tokio::select! {
             Some(event) = keys.recv() => state.event(&event),

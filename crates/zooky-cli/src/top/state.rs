@@ -1,13 +1,12 @@
 //! What the table shows, and what keys do to it. No terminal in here.
 
+use super::cursor::{Cursor, steps};
+use super::queue::Queue;
 use crate::locks;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use zooky::Mode;
 use zooky::inspect::Contender;
-use zooky_ui::Row;
-
-/// How far PgUp and PgDn go.
-const PAGE: isize = 10;
+use zooky_ui::{Place, Row};
 
 /// By what the rows are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,9 +53,9 @@ pub(super) struct State {
     pub(super) asking: Asking,
     /// What came of the last act.
     pub(super) told: String,
-    pub(super) table: ratatui::widgets::TableState,
-    /// The chosen lock stays chosen wherever it moves.
-    chosen: Option<String>,
+    pub(super) cursor: Cursor,
+    /// That of the lock that was entered; it hides the table.
+    pub(super) queue: Option<Queue>,
     asked_about: Vec<Contender>,
 }
 
@@ -77,10 +76,15 @@ impl State {
             order.then_with(|| a.path.cmp(&b.path))
         });
         self.rows = rows;
-        let at = self.chosen.as_ref().and_then(|path| self.rows.iter().position(|row| row.path == *path));
-        let last = self.rows.len().checked_sub(1);
-        let near = self.table.selected().unwrap_or(0);
-        self.table.select(at.or_else(|| last.map(|last| near.min(last))));
+        self.cursor.follow(self.rows.iter().map(|row| row.path.as_str()));
+    }
+
+    /// Takes the present queue of the lock that was entered, if one was.
+    pub(super) fn show_queue(&mut self, of: impl FnOnce(&str) -> Vec<Place>) {
+        if let Some(queue) = &mut self.queue {
+            let places = of(&queue.path);
+            queue.show(places);
+        }
     }
 
     /// A key, or anything else that a terminal tells.
@@ -111,14 +115,21 @@ impl State {
 
     fn command(&mut self, code: KeyCode) -> Act {
         self.told.clear();
+        if let Some(by) = steps(code) {
+            self.step(by);
+            return Act::Nothing;
+        }
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Act::Quit,
-            KeyCode::Down | KeyCode::Char('j') => self.step(1),
-            KeyCode::Up | KeyCode::Char('k') => self.step(-1),
-            KeyCode::PageDown => self.step(PAGE),
-            KeyCode::PageUp => self.step(-PAGE),
-            KeyCode::Home => self.step(isize::MIN),
-            KeyCode::End => self.step(isize::MAX),
+            KeyCode::Char('q') => return Act::Quit,
+            KeyCode::Char('r') => self.ask(false),
+            KeyCode::Char('x') => self.ask(true),
+            _ if self.queue.is_some() => {
+                if matches!(code, KeyCode::Esc | KeyCode::Enter | KeyCode::Left | KeyCode::Backspace) {
+                    self.queue = None;
+                }
+            }
+            KeyCode::Esc => return Act::Quit,
+            KeyCode::Enter | KeyCode::Right => self.enter(),
             KeyCode::Char('s') => {
                 self.sort = match self.sort {
                     Sort::Waiters => Sort::Held,
@@ -127,8 +138,6 @@ impl State {
                 };
             }
             KeyCode::Char('/') => self.asking = Asking::Filter,
-            KeyCode::Char('r') => self.ask(false),
-            KeyCode::Char('x') => self.ask(true),
             _ => {}
         }
         Act::Nothing
@@ -149,28 +158,57 @@ impl State {
     }
 
     fn step(&mut self, by: isize) {
-        let Some(last) = self.rows.len().checked_sub(1) else { return };
-        let at = self.table.selected().unwrap_or(0);
-        let to = at.saturating_add_signed(by).min(last);
-        self.table.select(Some(to));
-        self.chosen = self.rows.get(to).map(|row| row.path.clone());
+        match &mut self.queue {
+            Some(queue) => queue.step(by),
+            None => self.cursor.step(by, self.rows.iter().map(|row| row.path.as_str())),
+        }
     }
 
-    /// Asks once more, before the holders of the chosen lock are revoked.
+    /// Opens the queue of the chosen lock.
+    fn enter(&mut self) {
+        let Some(row) = self.cursor.of(&self.rows) else { return };
+        self.cursor.keep(&row.path);
+        self.queue = Some(Queue::of(row.path.clone()));
+    }
+
+    /// Asks once more, before whoever is chosen in the queue, or holds the chosen lock, is revoked.
     fn ask(&mut self, immediately: bool) {
-        let Some(row) = self.table.selected().and_then(|at| self.rows.get(at)) else { return };
-        let holders: Vec<_> = row.holders.iter().filter_map(|holder| holder.contender.clone()).collect();
-        if holders.is_empty() {
-            self.told = format!("nobody holds {}", row.path);
+        let (path, whom, nobody) = match &mut self.queue {
+            Some(queue) => {
+                let whom = queue.keep().and_then(|place| place.contender.clone());
+                (queue.path.clone(), whom.into_iter().collect(), "nobody is chosen in the queue of")
+            }
+            None => {
+                let Some(row) = self.cursor.of(&self.rows) else { return };
+                self.cursor.keep(&row.path);
+                let holders = row.holders.iter().filter_map(|holder| holder.contender.clone());
+                (row.path.clone(), holders.collect::<Vec<_>>(), "nobody holds")
+            }
+        };
+        if whom.is_empty() {
+            self.told = format!("{nobody} {path}");
             return;
         }
-        self.asking = Asking::Sure { path: row.path.clone(), immediately };
-        self.chosen = Some(row.path.clone());
-        self.asked_about = holders;
+        self.asking = Asking::Sure { path, immediately };
+        self.asked_about = whom;
+    }
+
+    /// What is asked before they are revoked.
+    pub(super) fn question(&self, path: &str, immediately: bool) -> String {
+        let who = self.asked_about();
+        let waits = self.asked_about.iter().all(|contender| contender.holding == Some(false));
+        match (immediately, waits) {
+            (false, false) => format!("ask {who} to let go of {path}?"),
+            (false, true) => format!("ask {who}, who waits for {path}, to give it up?"),
+            (true, false) => {
+                format!("remove the node of {who} from {path}? It may be at work, and nothing stops it.")
+            }
+            (true, true) => format!("remove the node of {who}, who waits, from {path}?"),
+        }
     }
 
     /// Who is about to be revoked, in words.
-    pub(super) fn asked_about(&self) -> String {
+    fn asked_about(&self) -> String {
         self.asked_about.iter().map(locks::describe).collect::<Vec<_>>().join(", ")
     }
 }
@@ -195,9 +233,12 @@ pub(super) fn holders(row: &Row) -> String {
 
 /// How a lock is held.
 pub(super) fn mode(row: &Row) -> &'static str {
-    match row.holders.first().map(|holder| holder.mode) {
-        None => "-",
-        Some(Mode::Exclusive) => "exclusive",
-        Some(Mode::Shared) => "shared",
+    row.holders.first().map_or("-", |holder| plain_mode(holder.mode))
+}
+
+pub(super) fn plain_mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Exclusive => "exclusive",
+        Mode::Shared => "shared",
     }
 }

@@ -69,3 +69,9 @@ verbs! {
     Completions(completions),
     Man(man),
 }
+
+/// The verb that scripts start again and again, by itself: see `Cli::read`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Often {
+    Run(run::Args),
+}

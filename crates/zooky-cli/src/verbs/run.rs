@@ -146,10 +146,11 @@ async fn under_lock(
 mod tests {
     use crate::cli::Cli;
     use crate::verbs::Verb;
+    use std::ffi::OsString;
 
     fn parse(line: &[&str]) -> (Vec<String>, Vec<String>, super::Args) {
-        let line: Vec<_> = line.iter().map(Into::into).collect();
-        let Verb::Run(args) = Cli::read(line).unwrap().verb else { panic!("it is run") };
+        let line: Vec<OsString> = line.iter().map(Into::into).collect();
+        let Verb::Run(args) = Cli::read(&line).unwrap().verb else { panic!("it is run") };
         let command = args.command.iter().map(|word| word.to_str().unwrap().to_string()).collect();
         (args.names.clone(), command, args)
     }
@@ -186,7 +187,8 @@ mod tests {
             &["zooky", "run", "--semaphore", "2", "-s", "x", "--", "y"],
             &["zooky", "run", "--semaphore", "0", "x", "--", "y"],
         ] {
-            assert!(Cli::read(line.iter().map(Into::into).collect()).is_err(), "{line:?}");
+            let line: Vec<OsString> = line.iter().map(Into::into).collect();
+            assert!(Cli::read(&line).is_err(), "{line:?}");
         }
     }
 }

@@ -67,7 +67,7 @@ fn foreground(config: &Config, args: &Args) -> Result<u8, Failure> {
         say(warning);
     }
     let data_dir = settings.data_dir.clone();
-    let numbers = LockNumbers::among(&mut settings);
+    let numbers = LockNumbers::among(&mut settings, args.ui.is_some());
     let (server, stop) = serve::start(settings)?;
     let at = server.addr();
     say(format_args!("serving at {at}, data in {}", data_dir.display()));

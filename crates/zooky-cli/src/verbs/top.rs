@@ -7,8 +7,8 @@ use std::io::IsTerminal;
 use zooky_ui::{Follower, How};
 
 const KEYS: &str = "\
-Keys: arrows, PgUp and PgDn move; s sorts, / filters; r asks the holder to let go, x removes its node (each asks once \
-more); q quits.";
+Keys: arrows, PgUp and PgDn move; Enter opens the queue of the chosen lock, Esc closes it; s sorts, / filters; r asks the \
+holder, or whoever is chosen in the queue, to let go, x removes its node (each asks once more); q quits.";
 
 /// Show locks, holders, queues and ages live, in the whole terminal
 #[derive(Debug, clap::Args)]

@@ -59,6 +59,7 @@ async fn show(config: &Config, args: &Args) -> Result<(), Failure> {
     let how = if args.poll { How::Poll } else { How::Watch };
     let follower = Follower::start(client, roots(config), how);
     let mut page = Page::new(servers(config)?);
+    page.tls = locks::tls(config)?;
     page.metrics = args.metrics;
     page.token = if args.read_only { None } else { Some(token()?) };
     announce(&listener, &page)?;

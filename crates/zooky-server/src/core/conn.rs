@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use zooky_wire::{ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response, Writer, xid};
 
+use super::node::NodeId;
 use super::ops::set_watches::SetWatches;
 use super::{ConnId, Core, Output};
 
@@ -76,7 +77,21 @@ impl Core {
                     return self.answer(&caller, &Err(ErrorCode::MARSHALLING), out);
                 };
                 let tells = self.told_by(&request);
-                let result = self.serve(&caller, request, out);
+                let result = match request {
+                    Request::GetData { path, watch } => {
+                        let found = self.find_data(&caller, &path, watch);
+                        return self.answer_with_data(tells, &caller, found, out);
+                    }
+                    Request::MultiRead(parts) => {
+                        let zxid = self.zxid_of(tells, &caller);
+                        let frame = frame_of(|w| {
+                            ReplyHeader { xid: caller.xid, zxid, err: ErrorCode::OK }.encode(w);
+                            self.multi_read(&caller, parts, w);
+                        });
+                        return self.send(caller.conn, frame, zxid, out);
+                    }
+                    request => self.serve(&caller, request, out),
+                };
                 if op == OpCode::CHECK && result == Err(ErrorCode::UNIMPLEMENTED) {
                     // One that holds: the original has no answer to it and closes.
                     return self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out);
@@ -105,8 +120,7 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let err = result.as_ref().err().copied().unwrap_or(ErrorCode::OK);
-        let shown = self.conns.get(&caller.conn).map_or(self.last_zxid, |open| open.shown.get());
-        let zxid = tells.max(shown).max(self.durable).min(self.last_zxid);
+        let zxid = self.zxid_of(tells, caller);
         let header = ReplyHeader { xid: caller.xid, zxid, err };
         let frame = frame_of(|w| {
             header.encode(w);
@@ -115,6 +129,36 @@ impl Core {
             }
         });
         self.send(caller.conn, frame, zxid, out);
+    }
+
+    /// Sends a node's data, copied once: they may be a megabyte.
+    fn answer_with_data(
+        &mut self,
+        tells: i64,
+        caller: &Caller,
+        found: Result<NodeId, ErrorCode>,
+        out: &mut Vec<Output>,
+    ) {
+        let id = match found {
+            Ok(id) => id,
+            Err(error) => return self.answer_as_of(tells, caller, &Err(error), out),
+        };
+        let zxid = self.zxid_of(tells, caller);
+        let node = self.tree.node(id);
+        let data = node.data.as_deref();
+        let room = FRAME_BYTES + data.map_or(0, <[u8]>::len);
+        let frame = frame_with_room(room, |w| {
+            ReplyHeader { xid: caller.xid, zxid, err: ErrorCode::OK }.encode(w);
+            w.buffer(data);
+            node.client_stat().encode(w);
+        });
+        self.send(caller.conn, frame, zxid, out);
+    }
+
+    /// What the header of a reply names that tells of no transaction behind `tells`.
+    fn zxid_of(&self, tells: i64, caller: &Caller) -> i64 {
+        let shown = self.conns.get(&caller.conn).map_or(self.last_zxid, |open| open.shown.get());
+        tells.max(shown).max(self.durable).min(self.last_zxid)
     }
 
     /// Sends an error and closes the connection; the session lives on.
@@ -159,9 +203,17 @@ fn is_request(op: OpCode) -> bool {
     op.text().is_some() && !matches!(op, OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
 }
 
+/// Room for a frame that holds nothing long.
+const FRAME_BYTES: usize = 128;
+
 /// A frame with its length in front.
 pub(super) fn frame_of(body: impl FnOnce(&mut Writer)) -> Bytes {
-    let mut w = Writer::from_buf(BytesMut::with_capacity(128));
+    frame_with_room(FRAME_BYTES, body)
+}
+
+/// The same with room for so many bytes made at once.
+fn frame_with_room(room: usize, body: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut w = Writer::from_buf(BytesMut::with_capacity(room));
     let mark = w.begin_frame();
     body(&mut w);
     w.end_frame(mark);

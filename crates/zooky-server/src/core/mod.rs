@@ -11,6 +11,7 @@ mod acl;
 mod apply;
 mod auth;
 mod capture;
+mod chunked;
 mod config;
 mod conn;
 mod expiry;

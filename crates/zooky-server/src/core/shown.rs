@@ -15,6 +15,9 @@ use super::tree::Change;
 /// How many transactions are told apart. Two paths may share a place: then a read waits for a sync that it need not.
 const PLACES: usize = 1 << 15;
 
+/// So much of a path's end counts, in bytes: one of a megabyte would take a while.
+const TAIL: usize = 256;
+
 /// For every path, at least the newest transaction that touched it: the node itself, or the list of its children.
 #[derive(Debug)]
 pub(super) struct Touched {
@@ -28,7 +31,8 @@ impl Touched {
     }
 
     fn place(&self, path: &str) -> usize {
-        self.hashing.of(path) as usize % PLACES
+        let bytes = path.as_bytes();
+        self.hashing.of(&bytes[bytes.len().saturating_sub(TAIL)..]) as usize % PLACES
     }
 
     fn note(&mut self, path: &str, zxid: i64) {

@@ -25,6 +25,8 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     free: Vec<NodeId>,
     index: IdTable,
+    /// No path was ever longer, in bytes: to look for one that is costs nothing.
+    longest: usize,
     pub(super) hashing: Hashing,
     pub(super) acls: AclTable,
     /// The ephemerals of each session.
@@ -56,6 +58,7 @@ impl Tree {
             nodes: Vec::new(),
             free: Vec::new(),
             index: IdTable::default(),
+            longest: 0,
             acls: AclTable::new(hashing.clone()),
             ephemerals: hashing.map(),
             ephemeral_count: 0,
@@ -96,6 +99,9 @@ impl Tree {
     pub(super) fn find(&self, path: &str) -> Option<NodeId> {
         if path.is_empty() || path == "/" {
             return Some(ROOT);
+        }
+        if path.len() > self.longest {
+            return None;
         }
         self.index.find(self.hashing.of(path), |id| &*self.nodes[id as usize].path == path)
     }
@@ -339,8 +345,9 @@ impl Tree {
 
     /// Enters a node into everything but its parent's children.
     fn enlist(&mut self, id: NodeId) {
-        let Self { nodes, index, hashing, ephemerals, .. } = self;
+        let Self { nodes, index, hashing, ephemerals, longest, .. } = self;
         let node = &mut nodes[id as usize];
+        *longest = node.path.len().max(*longest);
         self.data_size += node.weight();
         match Lifetime::of(node.stat.ephemeral_owner) {
             Lifetime::Persistent => {}

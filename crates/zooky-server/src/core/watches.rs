@@ -5,6 +5,7 @@
 //! watches of a connection that is gone are taken out a few at a time: nobody is to wait for that.
 
 use super::ConnId;
+use super::chunked::Chunked;
 use super::hash::{Hashing, IdTable, Map};
 
 /// How long a watch lives and what it covers.
@@ -54,7 +55,7 @@ struct Owned {
 pub(super) struct Watches {
     hashing: Hashing,
     /// A free place has no watchers.
-    places: Vec<Watched>,
+    places: Chunked<Watched>,
     free: Vec<u32>,
     index: IdTable,
     by_conn: Map<ConnId, Owned>,
@@ -69,7 +70,7 @@ impl Watches {
     pub(super) fn new(hashing: &Hashing) -> Watches {
         Watches {
             hashing: hashing.clone(),
-            places: Vec::new(),
+            places: Chunked::default(),
             free: Vec::new(),
             index: IdTable::default(),
             by_conn: hashing.map(),

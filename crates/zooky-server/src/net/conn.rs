@@ -3,18 +3,19 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use rustls::ServerConnection;
 use zooky_wire::{FrameError, frame_end, take_frame};
 
+use super::outgoing::Outgoing;
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
 
 /// For so long after it was opened a connection is new.
-const NEW_MS: u64 = 20;
+pub(crate) const NEW_MS: u64 = 20;
 
 /// What reading once brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(crate) struct Conn {
     /// The core knows whose certificate it is.
     certified: bool,
     input: BytesMut,
-    output: BytesMut,
+    output: Outgoing,
     /// The socket may have bytes to read.
     pub(crate) readable: bool,
     /// The other side has finished, so a short read is not the last one.
@@ -119,7 +120,7 @@ impl Conn {
             tls: None,
             certified: false,
             input: BytesMut::new(),
-            output: BytesMut::new(),
+            output: Outgoing::default(),
             readable: true,
             read_closed: false,
             in_ready: false,
@@ -220,6 +221,11 @@ impl Conn {
         super::subject::subject(tls.peer_certificates()?.first()?)
     }
 
+    /// Whether it is in the middle of a long frame: what that asks takes its time.
+    pub(crate) fn has_long_frame(&self) -> bool {
+        self.input.len() >= LONG_FRAME
+    }
+
     /// The first four bytes, if it has sent so many and not yet a packet.
     pub(crate) fn opening(&self) -> Option<[u8; 4]> {
         if self.greeted { None } else { self.input.first_chunk::<4>().copied() }
@@ -253,8 +259,8 @@ impl Conn {
     }
 
     /// Puts bytes behind the output; nothing is sent before [`Conn::flush`].
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.output.extend_from_slice(bytes);
+    pub(crate) fn send(&mut self, bytes: Bytes) {
+        self.output.push(bytes);
     }
 
     /// Writes what the socket takes, up to a portion. `ends`: if it is to be closed, then at once.
@@ -265,7 +271,10 @@ impl Conn {
         // The last answer leaves together with the end of the connection: one packet less.
         let more = if ends && self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
         while !self.output.is_empty() {
-            let portion = &self.output[..self.output.len().min(FLUSH_BYTES)];
+            let first = self.output.first();
+            let portion = &first[..first.len().min(FLUSH_BYTES)];
+            // A piece that is not the last one does not leave alone.
+            let more = if portion.len() < self.output.len() { more | SendFlags::MORE } else { more };
             match send(&self.socket, portion, more | SendFlags::NOSIGNAL) {
                 Ok(n) => {
                     self.output.advance(n);
@@ -278,7 +287,7 @@ impl Conn {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.output = BytesMut::new();
+        self.output.shrink();
         Ok(Flushed::All)
     }
 
@@ -287,7 +296,7 @@ impl Conn {
         loop {
             // It takes a bounded amount; before the end of the handshake it only keeps it.
             if !tls.is_handshaking() && !self.output.is_empty() {
-                let taken = tls.writer().write(&self.output)?;
+                let taken = tls.writer().write(self.output.first())?;
                 self.output.advance(taken);
             }
             if !tls.wants_write() {
@@ -300,15 +309,13 @@ impl Conn {
                 Err(e) => return Err(e),
             }
         }
-        if self.output.is_empty() {
-            self.output = BytesMut::new();
-        }
+        self.output.shrink();
         Ok(if self.output.is_empty() { Flushed::All } else { Flushed::Full })
     }
 
     /// What all of its buffers take.
     pub(super) fn buffer_bytes(&self) -> usize {
-        self.input.capacity() + self.output.capacity() + self.held_bytes + self.asked_bytes
+        self.input.capacity() + self.output.room() + self.held_bytes + self.asked_bytes
     }
 
     /// Bytes that wait for the disk or for the reader.

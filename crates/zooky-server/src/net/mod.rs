@@ -9,11 +9,12 @@ pub(crate) mod four_letter;
 mod listener;
 pub(crate) mod metrics;
 mod numbers;
+mod outgoing;
 mod subject;
 mod tls;
 mod traffic;
 
-pub(crate) use conn::{Conn, Fill, Flushed, Trade};
+pub(crate) use conn::{Conn, Fill, Flushed, NEW_MS, Trade};
 pub(crate) use conns::Conns;
 pub(crate) use effort::Effort;
 pub(crate) use listener::{Accepted, Listener, bind, local_addr};

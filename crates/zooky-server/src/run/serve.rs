@@ -188,7 +188,8 @@ impl Run {
                 }
                 Next::Word(word) => return self.answer_word(key, word),
                 Next::Scrape(request) => return self.answer_scrape(key, &request),
-                Next::Refuse => return self.drop_conn(key),
+                // It is told nothing, and what else it says is not read.
+                Next::Refuse => return self.end_conn(key, 0),
                 Next::Wait => return,
                 Next::More if ended => return self.ended(key),
                 Next::More if !conn.readable => return,
@@ -272,9 +273,14 @@ impl Run {
 
     /// Closes a connection at once; what waits for it is lost.
     pub(super) fn drop_conn(&mut self, key: u64) {
+        self.end_conn(key, READS_AT_END);
+    }
+
+    /// The same; it is read so often at most before that.
+    fn end_conn(&mut self, key: u64, reads: usize) {
         self.forget(key);
         if let Some(mut conn) = self.conns.remove(key) {
-            conn.shut_down(&mut self.scratch, READS_AT_END);
+            conn.shut_down(&mut self.scratch, reads);
             self.doors.look_again();
         }
     }
@@ -286,8 +292,9 @@ impl Run {
             Some(frame) => {
                 conn.held_count -= 1;
                 conn.held_bytes -= frame.len();
-                conn.send(&frame);
-                if let Some(took_ms) = conn.traffic.answer(&frame, self.answered_ms) {
+                let took_ms = conn.traffic.answer(&frame, self.answered_ms);
+                conn.send(frame);
+                if let Some(took_ms) = took_ms {
                     self.latency.note(took_ms);
                 }
             }

@@ -72,7 +72,15 @@ impl Health {
         let kept = pairs.filter(|(name, _)| KEPT.contains(name));
         self.numbers.extend(kept.map(|(name, value)| (name.to_owned(), value.trim().to_owned())));
     }
+
+    /// How many sessions it has let expire since it was started, if it tells.
+    pub(crate) fn sessions_expired(&self) -> Option<u64> {
+        self.numbers.get(EXPIRED)?.parse().ok()
+    }
 }
+
+/// How many sessions it has let expire, as Apache ZooKeeper calls it in `mntr`.
+const EXPIRED: &str = "zk_stale_sessions_expired";
 
 /// What is shown of the hundreds of numbers that newer servers tell.
 const KEPT: [&str; 16] = [
@@ -88,7 +96,7 @@ const KEPT: [&str; 16] = [
     "zk_outstanding_requests",
     "zk_packets_received",
     "zk_packets_sent",
-    "zk_stale_sessions_expired",
+    EXPIRED,
     "zk_uptime",
     "zk_watch_count",
     "zk_znode_count",

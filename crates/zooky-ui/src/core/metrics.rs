@@ -39,6 +39,12 @@ pub(crate) fn write(model: &Model, around: &Around<'_>) -> String {
         for (mode, of) in modes {
             out.line("zooky_losses_total", &[("mode", mode)], of.losses as f64);
         }
+    } else if around.health.iter().any(|health| health.sessions_expired().is_some()) {
+        let help = "Holders whose node went when servers let as many sessions expire";
+        out.head("zooky_losses_suspected_total", "counter", help);
+        for (mode, of) in modes {
+            out.line("zooky_losses_suspected_total", &[("mode", mode)], of.suspected as f64);
+        }
     }
     out.one(
         "zooky_freed_total",
@@ -107,10 +113,8 @@ impl Text {
             let answers = f64::from(u8::from(answers));
             self.line("zooky_server_answers", &[("server", &health.server)], answers);
         }
-        let told: Vec<_> = servers
-            .iter()
-            .filter_map(|health| Some((health, health.numbers.get(EXPIRED)?.parse::<f64>().ok()?)))
-            .collect();
+        let told: Vec<_> =
+            servers.iter().filter_map(|health| Some((health, health.sessions_expired()? as f64))).collect();
         if !told.is_empty() {
             let help = "Sessions that the server let expire: each may have been a holder that lost its locks";
             self.head("zooky_server_sessions_expired_total", "counter", help);
@@ -120,9 +124,6 @@ impl Text {
         }
     }
 }
-
-/// As Apache ZooKeeper calls it in `mntr`.
-const EXPIRED: &str = "zk_stale_sessions_expired";
 
 #[cfg(test)]
 mod tests {

@@ -5,5 +5,6 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod model;
 pub(crate) mod row;
+mod suspects;
 pub(crate) mod tally;
 pub(crate) mod update;

@@ -9,7 +9,9 @@ use zooky::Mode;
 use zooky::inspect::{Contender, LockQueue, Seat};
 
 use super::graph;
-use super::row::{Holder, Row};
+use super::health::Health;
+use super::row::{Holder, Place, Row};
+use super::suspects::Suspects;
 use super::tally::Tally;
 use super::update::{ContenderLine, Graph, Link, LockLine, Span, Update, Who};
 
@@ -28,6 +30,7 @@ pub(crate) struct Model {
     paths: HashMap<u64, String>,
     spans: VecDeque<Span>,
     pub(crate) tally: Tally,
+    suspects: Suspects,
     pub(crate) link: Link,
     graph: Graph,
     graph_is_old: bool,
@@ -176,6 +179,16 @@ impl Model {
         }
     }
 
+    /// The servers have said how they are, and how many sessions they have let expire among it.
+    pub(crate) fn look_for_losses(&mut self, servers: &[Health]) {
+        let expired = self.suspects.expired(servers);
+        let members = || self.locks.values().flat_map(|lock| lock.members.values());
+        let living = || members().filter_map(|member| Some(member.contender.as_ref()?.session())).collect();
+        for mode in self.suspects.look(expired, living) {
+            self.tally.suspected(mode);
+        }
+    }
+
     /// A contender's node was deleted.
     pub(crate) fn left(&mut self, path: &str, name: &str, now_ms: i64) {
         let Some(lock) = self.locks.get_mut(path) else { return };
@@ -187,6 +200,9 @@ impl Model {
             self.held -= 1;
             if member.expired {
                 self.tally.lost(member.seat.mode);
+            }
+            if let Some(contender) = &member.contender {
+                self.suspects.gone(contender.session(), member.seat.mode);
             }
             if held.seen {
                 self.tally.released(member.seat.mode, now_ms - held.from_ms);
@@ -416,16 +432,32 @@ impl Model {
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.locks.iter().map(|(path, lock)| lock.row(path)).collect()
     }
+
+    /// Who holds the lock and who waits, in order; nobody if there is no such lock.
+    pub(crate) fn queue(&self, path: &str) -> Vec<Place> {
+        self.locks.get(path).map(Lock::places).unwrap_or_default()
+    }
 }
 
 impl Lock {
     fn contenders(&self) -> Vec<Contender> {
-        let with_state = |member: &Member| {
-            let mut contender = member.contender.clone()?;
-            contender.holding = Some(member.held.is_some());
-            Some(contender)
+        self.queue.names().filter_map(|name| self.members.get(name)?.contender()).collect()
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let place = |name: &str| {
+            let member = self.members.get(name)?;
+            let held = member.held;
+            Some(Place {
+                name: name.to_owned(),
+                mode: member.seat.mode,
+                since_ms: held.map_or(member.since_ms, |held| held.from_ms),
+                holds: held.is_some(),
+                seen: held.map_or(member.seen, |held| held.seen),
+                contender: member.contender(),
+            })
         };
-        self.queue.names().filter_map(|name| with_state(self.members.get(name)?)).collect()
+        self.queue.names().filter_map(place).collect()
     }
 
     fn row(&self, path: &str) -> Row {
@@ -452,6 +484,13 @@ impl Lock {
 }
 
 impl Member {
+    /// Its node, and what it does now.
+    fn contender(&self) -> Option<Contender> {
+        let mut contender = self.contender.clone()?;
+        contender.holding = Some(self.held.is_some());
+        Some(contender)
+    }
+
     fn title(&self, name: &str) -> String {
         self.contender.as_ref().map_or_else(|| name.to_owned(), title)
     }

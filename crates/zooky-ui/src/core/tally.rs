@@ -40,6 +40,8 @@ pub(crate) struct ByMode {
     pub(crate) hold: Histogram,
     pub(crate) grants: u64,
     pub(crate) losses: u64,
+    /// Holders that may have lost it, where the server does not tell for certain.
+    pub(crate) suspected: u64,
 }
 
 /// One second, as the page draws it. Durations in milliseconds; none where there was nothing to measure.
@@ -100,6 +102,11 @@ impl Tally {
     /// A holder is gone because its session had expired.
     pub(crate) fn lost(&mut self, mode: Mode) {
         self.of(mode).losses += 1;
+    }
+
+    /// A holder is gone that may have lost its session.
+    pub(crate) fn suspected(&mut self, mode: Mode) {
+        self.of(mode).suspected += 1;
     }
 
     /// The end of a second.

@@ -20,6 +20,7 @@ use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use zooky::session::TlsConfig;
 
 use crate::follow::{Follower, Shared};
 use crate::health;
@@ -38,12 +39,14 @@ pub struct Page {
     pub metrics: bool,
     /// The servers whose health is asked for, as `host:port`.
     pub servers: Vec<String>,
+    /// How they are asked, if by TLS: as sessions reach them.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Page {
     /// The page without the numbers, on which nothing can be changed.
     pub fn new(servers: Vec<String>) -> Page {
-        Page { token: None, page: true, metrics: false, servers }
+        Page { token: None, page: true, metrics: false, servers, tls: None }
     }
 }
 
@@ -75,7 +78,7 @@ pub async fn serve(listener: TcpListener, follower: &Follower, page: Page) -> Re
     let app = router(&shared, &page);
     tokio::select! {
         served = axum::serve(listener, app).into_future() => Ok(served?),
-        () = health::ask_for_ever(&shared, &page.servers) => Ok(()),
+        () = health::ask_for_ever(&shared, &page.servers, page.tls.as_ref()) => Ok(()),
     }
 }
 

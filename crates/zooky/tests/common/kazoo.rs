@@ -42,6 +42,7 @@ for line in sys.stdin:
     elif verb == "release":
         print("released", locks[name].release())
     elif verb == "contenders":
+        client.sync("/")
         print("contenders", json.dumps(locks[name].contenders()))
     elif verb == "lead":
         lead(name)
@@ -51,6 +52,7 @@ for line in sys.stdin:
         leading[name][1].join()
         print("resigned")
     elif verb == "holders":
+        client.sync("/")
         print("holders", json.dumps(sorted(locks[name].lease_holders())))
     elif verb == "held":
         print("held", locks[name].is_acquired)

@@ -1,8 +1,8 @@
 //! What the tests of the locks share: servers to run each scenario on, clients, and looking from outside.
 //!
-//! A scenario is an `async fn(hosts: String)`. [`backends!`] makes tests of it: on our own server in this process, on
-//! one Apache ZooKeeper and, where a third name is given, on an ensemble of three. Each test has its time limit, so
-//! that a bug fails it instead of hanging it.
+//! A scenario is an `async fn(hosts: String)`. [`backends!`] makes tests of it: on our own server in this process and on
+//! one Apache ZooKeeper. [`ensemble!`] makes one more test, which runs all scenarios of the binary on three of those.
+//! Each scenario has its time limit, so that a bug fails it instead of hanging it.
 
 // Each test binary uses a part of this; and helpers of tests fail by panicking.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -11,6 +11,7 @@ pub mod again;
 pub mod contest;
 pub mod kazoo;
 pub mod proxy;
+pub mod scenarios;
 pub mod servers;
 
 use std::future::Future;
@@ -18,19 +19,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use zooky::session::Session;
+use zooky::session::{Error as SessionError, Session, Stat};
 use zooky::{Client, Lock, RwLock, SessionConfig};
 use zooky_testkit::{FencedRegister, MachineClock, RecordKind};
 
 /// Longer than anything takes that works; shorter than a test runner's patience.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// Makes tests of a scenario: `backends!(scenario: ours_name, apache_name)`, or with a third name for the ensemble.
+/// Makes tests of a scenario, `backends!(scenario: ours_name, apache_name)`, and has it run on three servers, too, by the
+/// test that [`ensemble!`] makes.
 #[macro_export]
 macro_rules! backends {
-    ($scenario:ident: $ours:ident, $apache:ident $(, $ensemble:ident)?) => {
+    ($scenario:ident: $ours:ident, $apache:ident) => {
         #[test]
         fn $ours() {
             common::servers::on_ours($scenario);
@@ -41,10 +44,25 @@ macro_rules! backends {
             common::servers::on_apache($scenario);
         }
 
-        $(#[test]
-        fn $ensemble() {
-            common::servers::on_ensemble($scenario);
-        })?
+        inventory::submit! {
+            $crate::common::scenarios::Scenario {
+                name: concat!(module_path!(), "::", stringify!($scenario)),
+                run: |hosts| Box::pin($scenario(hosts)),
+                on_three_servers: $crate::ensemble_runs_every_scenario,
+            }
+        }
+    };
+}
+
+/// Makes the test that runs every scenario of this binary on three servers; it stands at the top of the crate. Without it
+/// [`backends!`] does not compile.
+#[macro_export]
+macro_rules! ensemble {
+    () => {
+        #[test]
+        fn ensemble_runs_every_scenario() {
+            common::scenarios::run_all();
+        }
     };
 }
 
@@ -85,6 +103,11 @@ pub async fn client(hosts: &str) -> Client {
 
 pub async fn client_with_timeout(hosts: &str, timeout: Duration) -> Client {
     Client::connect_with(config(hosts).timeout(timeout)).await.unwrap()
+}
+
+/// What has been done until now, by whomever, is seen by this client from now on: its server may be behind the others.
+pub async fn catch_up(client: &Client) {
+    client.session().await.unwrap().sync("/").await.unwrap();
 }
 
 /// A path that no other call in this process returns.
@@ -129,7 +152,7 @@ impl Observer {
         let _ = self.session.sync(path).await;
         let mut names = match self.session.children(path).await {
             Ok(children) => children.names,
-            Err(zooky::session::Error::NoNode { .. }) => Vec::new(),
+            Err(SessionError::NoNode { .. }) => Vec::new(),
             Err(fault) => panic!("{path}: {fault}"),
         };
         names.sort_by_key(|name| name[name.len().saturating_sub(10)..].to_owned());
@@ -146,10 +169,27 @@ impl Observer {
         })
     }
 
+    /// A node's data and stat as of now, whichever server shows them.
+    pub fn get(&self, path: &str) -> impl Future<Output = Result<(Bytes, Stat), SessionError>> + use<> {
+        let (session, path) = (self.session.clone(), path.to_owned());
+        async move {
+            session.sync(&path).await?;
+            session.get(&path).await
+        }
+    }
+
+    /// Its stat as of now, if it is there.
+    pub fn exists(&self, path: &str) -> impl Future<Output = Result<Option<Stat>, SessionError>> + use<> {
+        let (session, path) = (self.session.clone(), path.to_owned());
+        async move {
+            session.sync(&path).await?;
+            session.exists(&path).await
+        }
+    }
+
     /// How often the directory's children have changed.
     pub async fn changes(&self, path: &str) -> i32 {
-        self.session.sync(path).await.unwrap();
-        self.session.exists(path).await.unwrap().expect("the directory exists").cversion
+        self.exists(path).await.unwrap().expect("the directory exists").cversion
     }
 
     /// Makes a node and its parents, persistent.
@@ -163,7 +203,7 @@ impl Observer {
                 &zooky::Acl::open(),
             );
             match made.await {
-                Ok(_) | Err(zooky::session::Error::NodeExists { .. }) => {}
+                Ok(_) | Err(SessionError::NodeExists { .. }) => {}
                 Err(fault) => panic!("{path}: {fault}"),
             }
         }

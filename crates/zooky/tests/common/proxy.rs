@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -35,14 +36,17 @@ pub enum Cut {
     Reply(i32),
 }
 
-/// A proxy before one server. It ends with its runtime.
+/// A proxy before one server, or several, which have the connections by turns: whoever comes back is at another. It ends with
+/// its runtime.
 pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    upstream: SocketAddr,
+    servers: Vec<SocketAddr>,
+    /// How many connections they have had.
+    connections: AtomicUsize,
     state: Mutex<State>,
     /// While true, nobody is connected.
     refusing: watch::Sender<bool>,
@@ -74,7 +78,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            upstream: hosts.parse().unwrap(),
+            servers: hosts.split(',').map(|host| host.parse().unwrap()).collect(),
+            connections: AtomicUsize::new(0),
             state: Mutex::default(),
             refusing: watch::Sender::new(false),
             withholding: watch::Sender::new(false),
@@ -177,6 +182,10 @@ impl Proxy {
 }
 
 impl Shared {
+    fn next_server(&self) -> SocketAddr {
+        self.servers[self.connections.fetch_add(1, Ordering::Relaxed) % self.servers.len()]
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -230,7 +239,7 @@ async fn connection(client: TcpStream, shared: Arc<Shared>) {
     if *refusing.borrow_and_update() {
         return;
     }
-    let Ok(server) = TcpStream::connect(shared.upstream).await else { return };
+    let Ok(server) = TcpStream::connect(shared.next_server()).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (from_client, to_client) = client.into_split();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use zooky_server::{Config, Server};
-use zooky_testkit::{Apache, Ensemble, free_port};
+use zooky_testkit::{Apache, free_port};
 
 use super::{LONG, run};
 
@@ -98,9 +98,4 @@ pub fn on_ours<F: Future<Output = ()>>(scenario: impl FnOnce(String) -> F) {
 pub fn on_apache<F: Future<Output = ()>>(scenario: impl FnOnce(String) -> F) {
     let server = shared_apache();
     run(LONG, scenario(server.hosts()));
-}
-
-pub fn on_ensemble<F: Future<Output = ()>>(scenario: impl FnOnce(String) -> F) {
-    let ensemble = Ensemble::start();
-    run(LONG, scenario(ensemble.hosts()));
 }

@@ -31,6 +31,8 @@ mod pain_mixed_dialects;
 
 use zooky::{Client, Dialect, Lock, RwLock};
 
+ensemble!();
+
 /// The dialects that our handles write.
 const DIALECTS: [Dialect; 3] = [Dialect::Kazoo, Dialect::Curator, Dialect::Zktools];
 

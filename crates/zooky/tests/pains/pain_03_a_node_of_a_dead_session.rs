@@ -30,7 +30,7 @@ async fn a_new_session_makes_a_new_contender(hosts: String) {
         proxy.admit();
 
         let guard = waiting.await.unwrap();
-        let stat = observer.session.exists(guard.path()).await.unwrap().unwrap();
+        let stat = observer.exists(guard.path()).await.unwrap().unwrap();
         let present = waiting_client.current().id();
         assert_ne!(present, old.id());
         assert_eq!(stat.ephemeral_owner, present, "{dialect}: granted on another session's node");

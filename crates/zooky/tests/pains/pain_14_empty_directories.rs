@@ -11,7 +11,7 @@ use zooky::{Acl, AsyncLock, Dialect, Hurts, Kept, clean};
 use zooky_testkit::{Apache, Mode, Script};
 
 use crate::common::proxy::{Proxy, op};
-use crate::common::{self, LONG, Observer, Resource, client, eventually, path, run, telling};
+use crate::common::{self, LONG, Observer, Resource, catch_up, client, eventually, path, run, telling};
 use crate::{DIALECTS, lock};
 
 backends!(each_dialect_has_its_directories: pain_14_ours_each_dialect_has_its_directories, pain_14_apache_each_dialect_has_its_directories);
@@ -32,7 +32,7 @@ async fn each_dialect_has_its_directories(hosts: String) {
         let guard = lock(&client, &path, dialect).acquire().await.unwrap();
         assert_eq!(proxy.requests().contains(&op::CREATE_CONTAINER), container, "{dialect}");
         for (path, expected) in [(&root, parent), (&path, directory)] {
-            let (data, _) = observer.session.get(path).await.unwrap();
+            let (data, _) = observer.get(path).await.unwrap();
             assert_eq!(data.as_ref(), expected.as_bytes(), "{dialect}, {path}");
             let (acl, _) = observer.session.acl(path).await.unwrap();
             assert_eq!(acl, Acl::open(), "{dialect}, {path}");
@@ -46,7 +46,7 @@ async fn each_dialect_has_its_directories(hosts: String) {
         .unwrap()
         .enqueue();
     candidate.wait().await.unwrap();
-    let (data, _) = observer.session.get(&format!("{root}/async")).await.unwrap();
+    let (data, _) = observer.get(&format!("{root}/async")).await.unwrap();
     assert_eq!(data.as_ref(), b"zktools ZLock dir");
     candidate.release().await.unwrap();
 }
@@ -85,7 +85,7 @@ async fn containers_are_removed_between_contenders(hosts: String) {
         });
     }
     tasks.join_all().await;
-    let gone = || async { observer.session.exists("/tests").await.unwrap().is_none().then_some(()) };
+    let gone = || async { observer.exists("/tests").await.unwrap().is_none().then_some(()) };
     eventually("the removal of the directory and its parent", gone).await;
     lock(&client(&hosts).await, &path, Dialect::Curator).acquire().await.unwrap().release().await.unwrap();
 }
@@ -114,7 +114,7 @@ async fn a_waiter_whose_directory_vanished_starts_again(hosts: String) {
         let guard = waiting.await.unwrap();
         holder.lost().await;
         assert!(holder.fencing_token() < guard.fencing_token(), "{dialect}");
-        let stat = observer.session.exists(guard.path()).await.unwrap().expect("its node is there");
+        let stat = observer.exists(guard.path()).await.unwrap().expect("its node is there");
         assert_eq!(u64::try_from(stat.czxid).unwrap(), guard.fencing_token().czxid());
         guard.release().await.unwrap();
     }
@@ -135,7 +135,7 @@ async fn a_parent_vanishes_while_a_directory_is_made(hosts: String) {
         let lock = lock(&client, &path, dialect);
         let acquiring = tokio::spawn(async move { lock.acquire().await });
         proxy.held().await;
-        let created = || async { observer.session.exists(&parent).await.unwrap() };
+        let created = || async { observer.exists(&parent).await.unwrap() };
         eventually("the parent", created).await;
         observer.session.delete(&parent, -1).await.unwrap();
         proxy.let_go();
@@ -219,6 +219,7 @@ async fn clean_removes_what_is_empty_and_warns(hosts: String) {
     observer.make(&at("no-lock")).await;
     observer.session.create(&at("data"), "7", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
 
+    catch_up(&client).await;
     // The server's clock and ours are one here.
     let young = clean(&client, &root, Duration::from_secs(3600)).await.unwrap();
     assert!(young.removed.is_empty(), "{young:?}");

@@ -6,11 +6,14 @@ use zooky::{Error, Lock};
 
 use crate::common::{self, Observer, client, eventually, path};
 
-/// How many sessions the server keeps watches of this node for.
+/// How many sessions the servers keep watches of this node for.
 fn watchers(hosts: &str, node: &str) -> usize {
-    let answer = zooky_testkit::four_letter(hosts.parse().unwrap(), "wchp").unwrap();
-    let lines = answer.lines().skip_while(|line| *line != node).skip(1);
-    lines.take_while(|line| line.starts_with('\t')).count()
+    let at = |host: &str| {
+        let answer = zooky_testkit::four_letter(host.parse().unwrap(), "wchp").unwrap();
+        let lines = answer.lines().skip_while(|line| *line != node).skip(1);
+        lines.take_while(|line| line.starts_with('\t')).count()
+    };
+    hosts.split(',').map(at).sum()
 }
 
 backends!(waiters_that_give_up_leave_no_watch:

@@ -3,7 +3,7 @@
 use zooky::Lock;
 
 use crate::common::proxy::{Proxy, op};
-use crate::common::{self, Observer, client, path};
+use crate::common::{self, Observer, catch_up, client, path};
 
 backends!(trying_again_and_again_only_reads:
     pain_16_ours_trying_again_and_again_only_reads,
@@ -14,7 +14,9 @@ async fn trying_again_and_again_only_reads(hosts: String) {
     let holder = Lock::new(&client(&hosts).await, &path).unwrap().acquire().await.unwrap();
     let observer = Observer::new(&hosts).await;
     let before = observer.changes(&path).await;
-    let lock = Lock::new(&client(&proxy.hosts()).await, &path).unwrap();
+    let client = client(&proxy.hosts()).await;
+    catch_up(&client).await;
+    let lock = Lock::new(&client, &path).unwrap();
     proxy.forget();
     for _ in 0..200 {
         assert!(lock.try_acquire().await.unwrap().is_none());

@@ -38,5 +38,6 @@ async fn scenario(hosts: String) {
     let age_ms = (zooky::jiff::Timestamp::now().as_millisecond() - seen.since_ms()).abs();
     assert!(age_ms < 60_000 && (owner.since_ms - seen.since_ms()).abs() < 60_000);
     guard.release().await.unwrap();
+    common::catch_up(&other).await;
     assert!(inspect::holders(&other, &path).await.unwrap().is_empty());
 }

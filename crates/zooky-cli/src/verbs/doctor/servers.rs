@@ -3,21 +3,22 @@
 use super::{Check, State};
 use crate::config::{Config, Servers};
 use crate::embedded::state::StateDir;
+use crate::locks;
 use crate::srvr::{PATIENCE, Srvr};
-use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Instant;
-
-/// Where servers listen that are named without a port.
-const PORT: &str = "2181";
+use zooky::session::{Inquiry, InquiryError, TlsConfig};
 
 pub(super) async fn check(config: &Config) -> Vec<Check> {
+    let tls = match locks::tls(config) {
+        Ok(tls) => tls,
+        Err(failure) => return vec![Check::wrong("TLS", failure.line())],
+    };
     let list = config.servers.text().split('/').next().unwrap_or_default();
     let servers = list.split(',').map(str::trim).filter(|server| !server.is_empty());
     let looks: Vec<_> = servers
         .map(|server| {
-            let server = server.to_string();
-            tokio::task::spawn_blocking(move || look(&server))
+            let (server, tls) = (server.to_string(), tls.clone());
+            tokio::spawn(async move { look(&server, tls.as_ref()).await })
         })
         .collect();
     let mut checks = Vec::new();
@@ -42,54 +43,30 @@ pub(super) fn may_connect(config: &Config, checks: &[Check]) -> bool {
     }
 }
 
-fn look(server: &str) -> Check {
+async fn look(server: &str, tls: Option<&TlsConfig>) -> Check {
     let name = format!("server {server}");
-    let with_port = if has_port(server) { server.to_string() } else { format!("{server}:{PORT}") };
-    let addresses: Vec<_> = match with_port.to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => return Check::wrong(name, format!("its name cannot be looked up: {error}")),
+    let start = Instant::now();
+    let inquiry = match Inquiry::open(server, tls, PATIENCE).await {
+        Ok(inquiry) => inquiry,
+        Err(error) => return Check::wrong(name, error.to_string()),
     };
-    let mut refusal = "its name has no address".to_string();
-    for address in addresses {
-        let start = Instant::now();
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                let took = start.elapsed().as_secs_f64() * 1e3;
-                let version = version(stream).unwrap_or_else(|_| "does not tell its version".to_string());
-                return Check::ok(name, format!("{version}; connected to {address} in {took:.1} ms"));
-            }
-            Err(error) => refusal = format!("{address}: {error}"),
-        }
+    let took = start.elapsed().as_secs_f64() * 1e3;
+    let by_tls = if tls.is_some() { " by TLS" } else { "" };
+    let connected = format!("connected to {}{by_tls} in {took:.1} ms", inquiry.address());
+    match inquiry.ask("srvr").await {
+        Ok(answer) => Check::ok(name, format!("{}; {connected}", version(&Srvr::of(answer)))),
+        Err(error @ InquiryError::WantsTls) => Check::wrong(name, format!("{error} (--ca)")),
+        // Sessions may do nevertheless.
+        Err(error) => Check::new(name, State::Warning, format!("{connected}; {error}")),
     }
-    Check::wrong(name, refusal)
-}
-
-/// Whether a port stands behind the name, or behind the bracket of an IPv6 address.
-fn has_port(server: &str) -> bool {
-    server.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
 }
 
 /// What it says of its version and mode.
-fn version(stream: TcpStream) -> io::Result<String> {
-    let srvr = Srvr::ask(stream)?;
+fn version(srvr: &Srvr) -> String {
     let version = srvr.after("Zookeeper version").and_then(|rest| rest.split([',', '-']).next());
-    let version = version.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(match srvr.after("Mode") {
-        Some(mode) => format!("version {}, {}", version.trim(), mode.trim()),
-        None => format!("version {}", version.trim()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_port;
-
-    #[test]
-    fn ports_are_told_from_addresses() {
-        for (server, expected) in
-            [("h", false), ("h:1", true), ("[::1]", false), ("[::1]:1", true), ("10.0.0.1:1", true)]
-        {
-            assert_eq!(has_port(server), expected, "{server}");
-        }
+    let Some(version) = version.map(str::trim) else { return "does not tell its version".to_string() };
+    match srvr.after("Mode") {
+        Some(mode) => format!("version {version}, {}", mode.trim()),
+        None => format!("version {version}"),
     }
 }

@@ -1,23 +1,23 @@
 //! getData.
 
-use bytes::Bytes;
-use zooky_wire::{ErrorCode, Stat, perms};
+use zooky_wire::{ErrorCode, perms};
 
 use crate::core::Core;
 use crate::core::conn::Caller;
+use crate::core::node::NodeId;
 
 impl Core {
-    pub(super) fn get_data(
+    /// The node whose data are asked for; its watch is set.
+    pub(in crate::core) fn find_data(
         &mut self,
         caller: &Caller,
         path: &str,
         watch: bool,
-    ) -> Result<(Option<Bytes>, Stat), ErrorCode> {
+    ) -> Result<NodeId, ErrorCode> {
         let id = self.permitted(caller, path, perms::READ)?;
         if watch {
             self.watch_data(caller.conn, path)?;
         }
-        let node = self.tree.node(id);
-        Ok((node.data.as_deref().map(Bytes::copy_from_slice), node.client_stat()))
+        Ok(id)
     }
 }

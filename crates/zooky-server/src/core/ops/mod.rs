@@ -39,9 +39,6 @@ impl Core {
             Request::SetAcl { path, acl, version } => self.set_acl(caller, path, acl, version, out),
             Request::Multi(parts) => self.multi(caller, parts, out),
             Request::Exists { path, watch } => self.exists(caller, &path, watch),
-            Request::GetData { path, watch } => {
-                self.get_data(caller, &path, watch).map(|(data, stat)| Response::Data(data, stat))
-            }
             Request::GetAcl { path } => self.get_acl(caller, &path),
             Request::GetChildren { path, watch } => {
                 self.children(caller, &path, watch).map(|(names, _)| Response::Names(names))
@@ -51,7 +48,6 @@ impl Core {
             }
             Request::GetAllChildrenNumber { path } => self.all_children_number(caller, &path),
             Request::GetEphemerals { prefix } => Ok(self.ephemerals(caller, &prefix)),
-            Request::MultiRead(parts) => Ok(self.multi_read(caller, parts)),
             // Everything before it has been applied here: a single server is always caught up.
             Request::Sync { path } => Ok(Response::Path(path)),
             Request::AddWatch { path, mode } => self.add_watch(caller, &path, mode),
@@ -67,7 +63,9 @@ impl Core {
                 check::plan(&self.tree, caller, path, version).and(Err(ErrorCode::UNIMPLEMENTED))
             }
             // These are served elsewhere, or are nothing to be asked.
-            Request::SetWatches { .. }
+            Request::GetData { .. }
+            | Request::MultiRead(_)
+            | Request::SetWatches { .. }
             | Request::SetWatches2 { .. }
             | Request::Ping
             | Request::Auth { .. }

@@ -1,31 +1,64 @@
 //! multiRead: several reads in one request; each fails by itself.
 
-use zooky_wire::{ErrorCode, MultiResult, Request, Response};
+use zooky_wire::{ErrorCode, MultiResult, Request, Writer};
 
 use crate::core::Core;
 use crate::core::conn::Caller;
 
-/// How much one request may read, in bytes; the parts behind that are not read. Without a bound, a frame of many small
+/// How much one request may read, in bytes; what would go beyond is not read. Without a bound, a frame of many small
 /// parts could ask for the same large node a hundred thousand times; and with a larger one, clients with the usual
 /// bound on what they take in would not take the answer.
 const MAX_BYTES: usize = 1 << 20;
 
 impl Core {
-    pub(super) fn multi_read(&mut self, caller: &Caller, parts: Vec<Request>) -> Response {
-        let mut bytes = 0;
-        let one = |part| match part {
-            _ if bytes > MAX_BYTES => Err(ErrorCode::RUNTIME_INCONSISTENCY),
-            Request::GetData { path, watch } => self.get_data(caller, &path, watch).map(|(data, stat)| {
-                bytes += data.as_ref().map_or(0, |data| data.len());
-                MultiResult::GetData(data, stat)
-            }),
-            Request::GetChildren { path, watch } => self.children(caller, &path, watch).map(|(names, _)| {
-                bytes += names.iter().map(|name| name.len() + size_of::<String>()).sum::<usize>();
-                MultiResult::GetChildren(names)
-            }),
-            _ => Err(ErrorCode::UNIMPLEMENTED),
-        };
-        let results = parts.into_iter().map(one);
-        Response::Multi(results.map(|result| result.unwrap_or_else(MultiResult::Error)).collect())
+    /// Reads, and writes what was read; data go from the tree into the answer without another copy.
+    pub(in crate::core) fn multi_read(&mut self, caller: &Caller, parts: Vec<Request>, w: &mut Writer) {
+        let mut left = MAX_BYTES;
+        for part in parts {
+            if let Err(error) = self.read_part(caller, part, &mut left, w) {
+                MultiResult::Error(error).encode(w);
+            }
+        }
+        MultiResult::encode_end(w);
     }
+
+    fn read_part(
+        &mut self,
+        caller: &Caller,
+        part: Request,
+        left: &mut usize,
+        w: &mut Writer,
+    ) -> Result<(), ErrorCode> {
+        if *left == 0 {
+            return Err(ErrorCode::RUNTIME_INCONSISTENCY);
+        }
+        match part {
+            Request::GetData { path, watch } => {
+                let id = self.find_data(caller, &path, false)?;
+                spend(left, self.tree.node(id).data.as_deref().map_or(0, <[u8]>::len))?;
+                if watch {
+                    self.watch_data(caller.conn, &path)?;
+                }
+                let node = self.tree.node(id);
+                MultiResult::encode_data(node.data.as_deref(), &node.client_stat(), w);
+            }
+            Request::GetChildren { path, watch } => {
+                let (names, _) = self.children(caller, &path, false)?;
+                spend(left, names.iter().map(|name| name.len() + size_of::<String>()).sum())?;
+                if watch {
+                    self.watch_children(caller.conn, &path)?;
+                }
+                MultiResult::GetChildren(names).encode(w);
+            }
+            _ => return Err(ErrorCode::UNIMPLEMENTED),
+        }
+        Ok(())
+    }
+}
+
+/// Takes so much off what is left. The first part may be of any size: it could be asked for by itself.
+fn spend(left: &mut usize, bytes: usize) -> Result<(), ErrorCode> {
+    let first = *left == MAX_BYTES;
+    *left = left.saturating_sub(bytes);
+    if *left == 0 && !first { Err(ErrorCode::RUNTIME_INCONSISTENCY) } else { Ok(()) }
 }
