@@ -156,7 +156,8 @@ pub enum Error {
     },
     /// Somebody uses a semaphore with another number of leases.
     #[error(
-        "{path} is a semaphore with {stored} leases, as its other clients have stored there, not with {ours}; let all          clients say the same number, or (when nobody uses it) delete {path}"
+        "{path} is a semaphore with {stored} leases, as its other clients have stored there, not with {ours}; let all clients \
+         say the same number, or (when nobody uses it) delete {path}"
     )]
     LeasesDiffer {
         /// The semaphore's path.

@@ -111,9 +111,21 @@ impl Owner {
 
 fn user() -> String {
     let named = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    named("USER")
-        .or_else(|| named("LOGNAME"))
-        .unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    // Containers and services often have neither.
+    named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| {
+        let number = rustix::process::getuid().as_raw().to_string();
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        name_of(&number, &passwd).unwrap_or(number)
+    })
+}
+
+/// Whose number it is by the lines of `/etc/passwd`.
+fn name_of(number: &str, passwd: &str) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
+        (found == number && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 fn program() -> String {
@@ -125,6 +137,14 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_has_the_name_that_the_system_knows() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n+::::::\nops:x:1000:1000::/home/ops:/bin/sh\n";
+        assert_eq!(name_of("1000", passwd).as_deref(), Some("ops"));
+        assert_eq!(name_of("0", passwd).as_deref(), Some("root"));
+        assert_eq!((name_of("100", passwd), name_of("0", "")), (None, None));
+    }
 
     #[test]
     fn one_line_there_and_back() {

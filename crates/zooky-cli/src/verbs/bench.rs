@@ -82,7 +82,7 @@ async fn bench(config: &Config, args: &Args) -> Result<u8, Failure> {
 
 async fn measure(config: &Config, client: &Client, path: &str, args: &Args) -> Result<Vec<Part>, Failure> {
     let total = args.seconds.as_secs_f64() * 3.0;
-    say(format_args!("measuring for {total} s"));
+    say(format_args!("measuring for {total:.1} s"));
     let session = client.session().await?;
     let sync = alone(args.seconds, || async { Ok(session.sync(path).await?) }).await?;
     let lock = RwLock::new(client, path)?;
