@@ -104,6 +104,8 @@ pub(crate) struct Conn {
     pub(crate) asked_bytes: usize,
     /// What its buffers took when they were measured last.
     pub(super) measured: usize,
+    /// All that was ever read from it, in bytes.
+    pub(crate) read_bytes: u64,
 }
 
 impl Conn {
@@ -134,6 +136,7 @@ impl Conn {
             held_bytes: 0,
             asked_bytes: 0,
             measured: 0,
+            read_bytes: 0,
         }
     }
 
@@ -159,6 +162,7 @@ impl Conn {
                 // A short read has emptied the socket; an edge tells of what comes later.
                 self.readable = n == scratch.len() || self.read_closed;
                 self.input.extend_from_slice(&scratch[..n]);
+                self.read_bytes += n as u64;
                 Ok(Fill::Open)
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -183,7 +187,10 @@ impl Conn {
         while total < scratch.len() {
             match tls.read_tls(&mut self.socket) {
                 Ok(0) => return Ok(Fill::End),
-                Ok(n) => total += n,
+                Ok(n) => {
+                    total += n;
+                    self.read_bytes += n as u64;
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
                     break;

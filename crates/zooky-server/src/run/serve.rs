@@ -13,6 +13,9 @@ use crate::net::{Conn, Fill, Flushed, Tls, Trade, four_letter, metrics};
 /// How many frames of one connection are served when it is its turn.
 const FRAMES: usize = 512;
 
+/// One request with so many bytes, its answer's included, is little, however long it took.
+const LITTLE_BYTES: u64 = 2_048;
+
 /// How often a connection that ends is read once more: enough for what a client sends before it reads an answer.
 const READS_AT_END: usize = 2;
 
@@ -138,10 +141,14 @@ impl Run {
         let Some(conn) = self.conns.at(slot) else { return false };
         conn.in_ready = false;
         let (key, before, begin) = (conn.key, self.received, Instant::now());
+        let (read, held) = (conn.read_bytes, conn.held_bytes);
         self.serve_conn(key);
         self.conns.measure(key);
+        let asked = self.received - before;
         if let Some(conn) = self.conns.get(key) {
-            conn.effort.add(begin.elapsed(), self.now.mono_ms);
+            let bytes = conn.read_bytes - read + conn.held_bytes.saturating_sub(held) as u64;
+            let little = asked <= 1 && conn.asked_bytes == 0 && bytes <= LITTLE_BYTES;
+            conn.effort.add(begin.elapsed(), little, self.now.mono_ms);
         }
         let now_ms = self.now.mono_ms;
         let is_light = |conn: &mut Conn| !conn.in_ready && !conn.paused && !conn.is_new(now_ms);
