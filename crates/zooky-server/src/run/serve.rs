@@ -144,7 +144,8 @@ impl Run {
         let (read, held) = (conn.read_bytes, conn.held_bytes);
         self.serve_conn(key);
         self.conns.measure(key);
-        let asked = self.received - before;
+        // A word may set the count to zero.
+        let asked = self.received.saturating_sub(before);
         if let Some(conn) = self.conns.get(key) {
             let bytes = conn.read_bytes - read + conn.held_bytes.saturating_sub(held) as u64;
             let little = asked <= 1 && conn.asked_bytes == 0 && bytes <= LITTLE_BYTES;
