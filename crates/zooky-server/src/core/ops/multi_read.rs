@@ -1,6 +1,6 @@
 //! multiRead: several reads in one request; each fails by itself.
 
-use zooky_wire::{ErrorCode, MultiResult, Request, Writer};
+use zooky_wire::{ErrorCode, MultiResult, Request, Writer, perms};
 
 use crate::core::Core;
 use crate::core::conn::Caller;
@@ -34,7 +34,7 @@ impl Core {
         }
         match part {
             Request::GetData { path, watch } => {
-                let id = self.find_data(caller, &path, false)?;
+                let id = self.permitted(caller, &path, perms::READ)?;
                 spend(left, self.tree.node(id).data.as_deref().map_or(0, <[u8]>::len))?;
                 if watch {
                     self.watch_data(caller.conn, &path)?;
@@ -58,7 +58,7 @@ impl Core {
 
 /// Takes so much off what is left. The first part may be of any size: it could be asked for by itself.
 fn spend(left: &mut usize, bytes: usize) -> Result<(), ErrorCode> {
-    let first = *left == MAX_BYTES;
+    let fits = bytes <= *left || *left == MAX_BYTES;
     *left = left.saturating_sub(bytes);
-    if *left == 0 && !first { Err(ErrorCode::RUNTIME_INCONSISTENCY) } else { Ok(()) }
+    if fits { Ok(()) } else { Err(ErrorCode::RUNTIME_INCONSISTENCY) }
 }
