@@ -60,10 +60,14 @@ impl Command<'_> {
             let _ = under.holding.release().await;
             return ran.map(|_| Ended::Lost);
         };
-        // Nothing runs any more that the watchdog would have to end: it goes beside the lock. If we were stopped meanwhile, what it
-        // did is read only now.
-        let (barked, released) = tokio::join!(keeper.finish(), under.holding.release());
-        if lost || barked {
+        // Nothing runs any more that the watchdog would have to end: it goes beside the lock. Its last word may be read only now: a
+        // group that it killed can be gone before we hear of that, or we were stopped meanwhile.
+        let gone = under.holding.state() != GuardState::Held;
+        let (unheard, released) = tokio::join!(keeper.finish(), under.holding.release());
+        for &bark in &unheard {
+            under.tell_loss(bark, gone);
+        }
+        if lost || !unheard.is_empty() {
             return Ok(Ended::Lost);
         }
         // An error: somebody deleted our node while the command ran.

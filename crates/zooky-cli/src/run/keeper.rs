@@ -98,18 +98,21 @@ impl Keeper {
         self.tell("lost\n");
     }
 
-    /// The group has ended, and so does the watchdog; true if it had sent a signal that was not heard of yet.
-    pub(crate) async fn finish(&mut self) -> bool {
+    /// The group has ended, and so does the watchdog: what it had done that was not heard of yet.
+    pub(crate) async fn finish(&mut self) -> Vec<Bark> {
         self.tell("done\n");
+        let mut unheard = Vec::new();
         let rest = async {
-            let mut barked = false;
-            while self.bark().await != Bark::Gone {
-                barked = true;
+            loop {
+                match self.bark().await {
+                    Bark::Gone => break,
+                    bark => unheard.push(bark),
+                }
             }
-            barked
         };
         // One that was stopped by somebody does not answer; its pipe ends with us.
-        tokio::time::timeout(FINISH, rest).await.unwrap_or(false)
+        let _ = tokio::time::timeout(FINISH, rest).await;
+        unheard
     }
 
     /// What it does next. Cancel-safe.
