@@ -31,14 +31,9 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
     let work = tempfile::tempdir().unwrap();
     // A target directory of its own: the build would wait for the one that has just started this test.
     let target = repository().join("target/package");
-    let script = |name: &str| {
-        let mut command = Command::new(repository().join("packaging").join(name));
-        command.env("CARGO_TARGET_DIR", &target);
-        command
-    };
-    let binary = done(script("static").arg("dev"));
-    eprintln!("what is packaged is {binary}");
-    let deb = done(script("deb").args(["--binary", binary.trim(), "--out"]).arg(work.path()));
+    let mut script = Command::new(repository().join("packaging/deb"));
+    let deb =
+        done(script.env("CARGO_TARGET_DIR", &target).args(["--profile", "quick", "--out"]).arg(work.path()));
     let root = work.path().join("root");
     for directory in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "proc", "dev", "tmp"] {
         std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -99,7 +94,9 @@ fn a_lock_in_a_fresh_root() {
 #[test]
 fn what_is_in_it() {
     let Installed { package, root, .. } = &*INSTALLED;
-    for file in ["usr/share/doc/zooky/copyright", "etc/default/zooky-server"] {
+    for file in
+        ["usr/share/doc/zooky/copyright", "usr/share/doc/zooky/changelog.gz", "etc/default/zooky-server"]
+    {
         assert!(std::fs::metadata(root.join(file)).unwrap().len() > 50, "{file}");
     }
     manual_pages(root);

@@ -54,7 +54,8 @@ impl Command<'_> {
         starting: Starting,
         signals: &mut Signals,
     ) -> Result<Ended, Failure> {
-        let under = Under { command: self, name: holding.name(), holding };
+        let name = holding.name();
+        let under = Under { command: self, name: &name, holding };
         let ran = under.run(starting, signals).await;
         let Ok(Some(Ran { code, lost, mut keeper })) = ran else {
             let _ = under.holding.release().await;
@@ -65,7 +66,7 @@ impl Command<'_> {
         let gone = under.holding.state() != GuardState::Held;
         let (unheard, released) = tokio::join!(keeper.finish(), under.holding.release());
         for &bark in &unheard {
-            under.tell_loss(bark, gone);
+            tell_loss(&name, bark, gone);
         }
         if lost || !unheard.is_empty() {
             return Ok(Ended::Lost);
@@ -86,7 +87,7 @@ impl Command<'_> {
 struct Under<'a> {
     command: &'a Command<'a>,
     holding: Holding,
-    name: String,
+    name: &'a str,
 }
 
 /// A command that was run and has ended, with its whole group.
@@ -147,7 +148,7 @@ impl Under<'_> {
                         }
                     }
                     Bark::Term | Bark::Kill => {
-                        self.tell_loss(bark, lost);
+                        tell_loss(self.name, bark, lost);
                         ended_for_lock = true;
                     }
                 },
@@ -174,15 +175,16 @@ impl Under<'_> {
             if child.group_is_gone() {
                 return Ok(ended_for_lock);
             }
-            leftovers.tell(child, &self.name);
+            leftovers.tell(child, self.name);
         }
     }
+}
 
-    fn tell_loss(&self, bark: Bark, lost: bool) {
-        let what = if lost { "is lost" } else { "will be lost: no sign of life from the servers" };
-        let signal = if bark == Bark::Kill { "KILL" } else { "TERM" };
-        say(format_args!("the lock {} {what}; {signal} sent to the command", self.name));
-    }
+/// Says what the watchdog has done, and why.
+fn tell_loss(name: &str, bark: Bark, lost: bool) {
+    let what = if lost { "is lost" } else { "will be lost: no sign of life from the servers" };
+    let signal = if bark == Bark::Kill { "KILL" } else { "TERM" };
+    say(format_args!("the lock {name} {what}; {signal} sent to the command"));
 }
 
 /// What the command has left running in its group after its own end.

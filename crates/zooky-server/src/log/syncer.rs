@@ -3,11 +3,13 @@
 //! With nothing else at hand the owner's thread syncs itself: handing over to another thread and back
 //! costs tens of microseconds. As soon as requests are found waiting after such a sync, batches go to the
 //! log's own thread, so that reading and applying go on while the disk is busy; after a while of quiet the
-//! owner's thread takes over again. The [`LogWriter`] itself moves back and forth: whoever has it may write.
+//! owner's thread takes over again. A disk that takes long is waited for there as well: beside that the way to another
+//! thread is short, and whoever comes meanwhile would wait for all of it. The [`LogWriter`] itself moves back and forth: whoever has it may write.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use zooky_wire::TxnRecord;
@@ -15,8 +17,10 @@ use zooky_wire::TxnRecord;
 use super::{Batch, Batches, LogError, LogWriter};
 use crate::error::{ServerError, StartError};
 
-/// After how many syncs of the thread during which no request came in the owner syncs again.
+/// After how many short syncs of the thread during which no request came in the owner syncs again.
 const QUIET_SYNCS: u32 = 8;
+/// A sync that takes longer is long.
+const LONG_SYNC: Duration = Duration::from_millis(1);
 
 /// Collects transactions into batches and makes them durable, one batch after the other.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ struct Done {
     writer: Box<LogWriter>,
     batch: Batch,
     result: Result<(), LogError>,
+    took: Duration,
 }
 
 impl Syncer {
@@ -152,7 +157,11 @@ impl Syncer {
             return self.hand_over(writer, batch);
         }
         let batch = self.batches.take();
+        let begin = Instant::now();
         writer.append(&batch)?;
+        if begin.elapsed() > LONG_SYNC {
+            self.note_waiting();
+        }
         self.batches.synced(batch);
         self.synced_inline = true;
         self.writer = Some(writer);
@@ -180,7 +189,8 @@ impl Syncer {
     fn take_back(&mut self, done: Done) -> Result<(), ServerError> {
         done.result?;
         if !done.batch.is_empty() {
-            self.quiet_syncs = if self.worked_meanwhile { 0 } else { self.quiet_syncs + 1 };
+            let quiet = !self.worked_meanwhile && done.took <= LONG_SYNC;
+            self.quiet_syncs = if quiet { self.quiet_syncs + 1 } else { 0 };
             self.threaded &= self.quiet_syncs < QUIET_SYNCS;
             self.batches.synced(done.batch);
         }
@@ -213,8 +223,9 @@ impl Drop for Syncer {
 
 fn work(todo: &Receiver<Job>, finished: &Sender<Done>, waker: &Waker) {
     while let Ok(Job { mut writer, batch }) = todo.recv() {
+        let begin = Instant::now();
         let result = if batch.is_empty() { writer.make_room() } else { writer.append(&batch) };
-        if finished.send(Done { writer, batch, result }).is_err() {
+        if finished.send(Done { writer, batch, result, took: begin.elapsed() }).is_err() {
             return;
         }
         if let Err(error) = waker.wake() {
