@@ -68,6 +68,10 @@ fn pain_17_a_stopped_run_does_not_keep_the_command_alive() {
     gone_in_time(&group, stopped);
     running.signal(Signal::CONT);
     assert_eq!(running.code(), LOST);
+    // What the watchdog did meanwhile is told, though the command is gone when it is heard of.
+    let errors = running.errors();
+    assert!(errors.contains("TERM sent to the command"), "{errors}");
+    assert!(errors.contains("KILL sent to the command"), "{errors}");
 }
 
 #[test]
