@@ -199,6 +199,9 @@ impl Driver {
         if drained.look {
             self.core.seen_lost(now, &mut self.outputs);
         }
+        if drained.leave && matches!(self.connection, Connection::Open(_)) {
+            self.broke("left for another server");
+        }
         for ask in asks.drain(..) {
             self.core.submit(now, ask, &mut self.outputs);
         }

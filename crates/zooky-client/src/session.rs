@@ -129,6 +129,13 @@ impl Session {
         Flight { session: self, not_send: PhantomData }
     }
 
+    /// Ends the connection, so that the session goes on at the next server of its list (at the same one if it is the only
+    /// one that can be reached). For a caller who has found that this server does not show what the others do. Requests
+    /// under way end as with any lost connection; without a connection nothing happens.
+    pub fn leave_server(&self) {
+        self.handle.shared.leave_server();
+    }
+
     /// Closes the session, after the requests made before, and waits until a server has said so: its ephemeral
     /// nodes are then deleted. From the call on the session is [`State::Lost`] for all its clones. If no server can
     /// be reached it gives up after the session's timeout.

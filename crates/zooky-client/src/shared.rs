@@ -75,6 +75,8 @@ pub(crate) struct Queue {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
     /// Somebody's look at the clock has ended the session before the driver's did.
     pub(crate) look: bool,
+    /// Somebody wants another server.
+    leave: bool,
     /// What is no longer waited for.
     forgotten: Vec<(String, core::Target)>,
     corks: usize,
@@ -194,6 +196,11 @@ impl Shared {
         });
     }
 
+    /// The connection ends, and the next one leads to another server if there is one.
+    pub(crate) fn leave_server(&self) {
+        self.change(|queue| queue.leave = true);
+    }
+
     pub(crate) fn cork(&self) {
         self.queue().corks += 1;
     }
@@ -234,6 +241,7 @@ impl Shared {
         Drained {
             close: queue.close.take(),
             look: std::mem::take(&mut queue.look),
+            leave: std::mem::take(&mut queue.leave),
             // After the requests before them: a watch that is being set for somebody else is seen then.
             forgotten: if queue.corks == 0 { std::mem::take(&mut queue.forgotten) } else { Vec::new() },
         }
@@ -251,6 +259,7 @@ impl Shared {
 pub(crate) struct Drained {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
     pub(crate) look: bool,
+    pub(crate) leave: bool,
     pub(crate) forgotten: Vec<(String, core::Target)>,
 }
 

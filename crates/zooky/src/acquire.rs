@@ -13,6 +13,7 @@ use crate::core::dialect::{Kind, Role, Written};
 use crate::core::queue::Refusal;
 use crate::deadlock;
 use crate::delay::{LockDelay, Settled};
+use crate::doubt;
 use crate::guard::Guard;
 use crate::handover::Local;
 use crate::inspect::Contender;
@@ -278,6 +279,9 @@ impl Entry<'_> {
         }
         let mut revoker = std::mem::take(&mut self.revoker);
         let mut changed = false;
+        let blocker = format!("{}/{child}", recipe.path);
+        // Boxed: all would carry what few come to.
+        let mut doubt = Box::pin(doubt::shown_in_vain(&self.session, &blocker));
         let action = loop {
             if recipe.revocable && !Box::pin(revoker.own.set(recipe, &self.session, &own, changed)).await {
                 break Err(recipe.revoked());
@@ -289,6 +293,7 @@ impl Entry<'_> {
                     false => break Ok(Action::List),
                 },
                 action = self.watch(child, waiting) => break action,
+                () = &mut doubt => break Ok(self.core.blocker_changed()),
                 () = after(again) => break Ok(Action::List),
             }
         };

@@ -39,6 +39,7 @@ mod client;
 mod core;
 mod deadlock;
 mod delay;
+mod doubt;
 mod election;
 mod error;
 mod foreign;

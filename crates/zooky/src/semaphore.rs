@@ -13,6 +13,7 @@ use crate::cleanup;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Dialect, Kind, Role, Written};
 use crate::core::leases::{Stored, only, stored};
+use crate::doubt;
 use crate::guard::Guard;
 use crate::inspect::Contender;
 use crate::limit::limited;
@@ -308,10 +309,12 @@ impl Bid<'_> {
                 },
                 Look::Full(holder, watch) => {
                     self.semaphore.report(&self.session, &holder, Some(waiting)).await;
+                    let lease = format!("{}/{holder}", self.semaphore.directory());
                     tokio::select! {
                         biased;
                         () = self.turn.lost() => return Ok(None),
                         changed = changed(watch, states) => changed?,
+                        () = doubt::shown_in_vain(&self.session, &lease) => {}
                     }
                 }
             }

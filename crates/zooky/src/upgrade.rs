@@ -12,6 +12,7 @@ use crate::core::contender::OwnNode;
 use crate::core::dialect::{Kind, Role, classify};
 use crate::core::swap;
 use crate::core::upgrade::{Step, Upgrade, counterpart, token_of_swapped, unique};
+use crate::doubt;
 use crate::guard::{Guard, GuardState};
 use crate::handover::{Claim, NotClaimed};
 use crate::inspect::Contender;
@@ -387,8 +388,11 @@ impl Changing {
             on_wait(contender);
         }
         tokio::pin!(event);
+        let reader = format!("{directory}/{child}");
+        let mut doubt = Box::pin(doubt::shown_in_vain(&tenure.session, &reader));
         loop {
             tokio::select! {
+                () = &mut doubt => return Ok(()),
                 event = &mut event => return match event {
                     Err(fault) if fault.is_final() => Err(self.lost()),
                     _ => Ok(()),

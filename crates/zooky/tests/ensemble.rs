@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::contest::{self, Contest};
-use common::{LONG, catch_up, client, client_with_timeout, eventually, path, run, telling};
+use common::{LONG, catch_up, client, client_with_timeout, config, eventually, path, run, telling};
 use tokio::task::JoinHandle;
-use zooky::{Client, Error, Guard, GuardState, Lock};
-use zooky_testkit::{Ensemble, MachineClock};
+use zooky::session::{CreateMode, Session};
+use zooky::{Acl, Client, Error, Guard, GuardState, Lock};
+use zooky_server::{Config, Server};
+use zooky_testkit::{Ensemble, MachineClock, free_port};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_millis(500);
@@ -132,4 +136,86 @@ async fn held_and_waited_for(one: &Client, two: &Client, path: &str) -> Option<(
     drop(guard);
     let _ = waiting.await.unwrap().release().await;
     None
+}
+
+/// A member can show for ever what the others have removed: Apache ZooKeeper 3.8.0 was seen to lose transactions when leaders
+/// were killed in a row.
+#[test]
+fn ensemble_a_member_that_has_lost_transactions_keeps_nobody_waiting() {
+    let mut ensemble = Ensemble::start();
+    run(4 * LONG, one_who_waits_at_a_damaged_member(&mut ensemble));
+}
+
+async fn one_who_waits_at_a_damaged_member(ensemble: &mut Ensemble) {
+    let directory = path("ghost");
+    let ghost = format!("{directory}/{:032x}__lock__{:010}", 7, 0);
+    let leader = ensemble.leader();
+    let elsewhere = client_with_timeout(&ensemble.member(leader).hosts(), LONG).await;
+    let lock = Lock::new(&elsewhere, &directory).unwrap();
+    for _ in 0..2 {
+        lock.acquire().await.unwrap().release().await.unwrap();
+    }
+    let session = elsewhere.session().await.unwrap();
+    let made = session.exists(&directory).await.unwrap().unwrap();
+    let damaged = (0..ensemble.len()).find(|&member| member != leader).unwrap();
+    let there = client(&ensemble.member(damaged).hosts()).await;
+    catch_up(&there).await;
+    there.close().await.unwrap();
+    ensemble.member(damaged).stop();
+    haunt(ensemble.member(damaged).data_dir(), &ghost, made.czxid).await;
+    ensemble.relaunch(damaged);
+
+    // Who comes by that member sees it, and nobody else does.
+    let hosts = ensemble.hosts();
+    let shown = |client: Client| async {
+        let session = client.session().await.unwrap();
+        match session.exists(&ghost).await.unwrap() {
+            Some(_) => Some(client),
+            None => {
+                client.close().await.unwrap();
+                None
+            }
+        }
+    };
+    let client = eventually("a session at the damaged member", || async {
+        shown(client_with_timeout(&hosts, TIMEOUT).await).await
+    })
+    .await;
+    assert_eq!(session.exists(&ghost).await.unwrap(), None);
+    let before = client.session().await.unwrap().id();
+    let guard = Lock::new(&client, &directory).unwrap().acquire().await.unwrap();
+    let session = client.session().await.unwrap();
+    assert_eq!(session.exists(&ghost).await.unwrap(), None, "it is still there, and has the lock");
+    assert_eq!(session.id(), before, "it had to go to another member, and nothing else");
+    guard.release().await.unwrap();
+}
+
+/// Gives the data of a stopped member a node that was never there, under the number of a transaction that it had.
+async fn haunt(data: &Path, ghost: &str, zxid: i64) {
+    let server = Server::start(Config::new(([127, 0, 0, 1], free_port()).into(), data)).unwrap();
+    let session = Session::connect(config(&server.addr().to_string())).await.unwrap();
+    session.create(ghost, "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let made = session.exists(ghost).await.unwrap().unwrap().czxid;
+    server.stopper().take_snapshot();
+    let snapshot = eventually("a snapshot with the ghost", || async {
+        files(data).into_iter().find(|file| number(file, "snapshot.").is_some_and(|number| number >= made))
+    })
+    .await;
+    session.close().await.unwrap();
+    server.stop().unwrap();
+    for file in files(data) {
+        if file != snapshot && (number(&file, "snapshot.").is_some() || number(&file, "log.").is_some()) {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    fs::rename(&snapshot, snapshot.with_file_name(format!("snapshot.{zxid:x}"))).unwrap();
+}
+
+fn files(data: &Path) -> Vec<PathBuf> {
+    fs::read_dir(data.join("version-2")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The transaction that a file is named after.
+fn number(file: &Path, kind: &str) -> Option<i64> {
+    i64::from_str_radix(file.file_name()?.to_str()?.strip_prefix(kind)?, 16).ok()
 }
