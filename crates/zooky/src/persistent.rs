@@ -17,6 +17,7 @@ use crate::core::message;
 use crate::core::queue::Queue;
 use crate::core::swap;
 use crate::core::tenancy::Record;
+use crate::doubt::Refusals;
 use crate::guard::{Guard, GuardState};
 use crate::head::Head;
 use crate::inspect::Contender;
@@ -126,6 +127,7 @@ impl PersistentLock {
     /// The server refuses the requests, or the session is lost meanwhile.
     pub async fn take_back(&self) -> Result<Option<PersistentGuard>, Error> {
         let session = self.recipe.client.session().await?;
+        let mut refusals = Refusals::default();
         while let Some(found) = self.find(&session).await? {
             let record = found.record.taken_back(self.holder());
             let line = record.line(&self.recipe.owner.since_now().to_line());
@@ -134,11 +136,10 @@ impl PersistentLock {
                 Ok(stat) => {
                     return Ok(Some(PersistentGuard::new(&self.recipe, found.node, record, stat.version)));
                 }
-                Err(
-                    SessionError::BadVersion { .. }
-                    | SessionError::NoNode { .. }
-                    | SessionError::ConnectionLoss { .. },
-                ) => {}
+                Err(SessionError::BadVersion { .. } | SessionError::NoNode { .. }) => {
+                    refusals.again(&session, &found.node, found.stat.version);
+                }
+                Err(SessionError::ConnectionLoss { .. }) => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
@@ -151,12 +152,14 @@ impl PersistentLock {
     /// The server refuses the requests, or the session is lost meanwhile.
     pub async fn release(&self) -> Result<bool, Error> {
         let session = self.recipe.client.session().await?;
-        let mut sent = false;
+        let (mut sent, mut refusals) = (false, Refusals::default());
         while let Some(found) = self.find(&session).await? {
             match session.delete(&found.node, found.stat.version).await {
                 Ok(()) => return Ok(true),
                 Err(SessionError::ConnectionLoss { .. }) => sent = true,
-                Err(SessionError::BadVersion { .. } | SessionError::NoNode { .. }) => {}
+                Err(SessionError::BadVersion { .. } | SessionError::NoNode { .. }) => {
+                    refusals.again(&session, &found.node, found.stat.version);
+                }
                 Err(fault) => return Err(fault.into()),
             }
         }
@@ -292,6 +295,7 @@ impl Change<'_> {
     /// The version of the persistent node; `None` if the ephemeral one is gone.
     async fn carry_out(&self, session: &Session, line: Vec<u8>) -> Result<Option<i32>, Error> {
         let path = &self.node;
+        let mut refusals = Refusals::default();
         loop {
             let (data, stat) = match look(session, path).await {
                 Ok(seen) => seen,
@@ -311,7 +315,7 @@ impl Change<'_> {
                         return Err(SessionError::NoAuth { path: path.clone() }.into());
                     }
                     // Somebody set or deleted it: look again.
-                    _ => {}
+                    _ => refusals.again(session, path, stat.version),
                 },
                 Err(SessionError::ConnectionLoss { .. }) => {}
                 Err(fault) => return Err(fault.into()),
@@ -480,21 +484,25 @@ impl Drop for PersistentGuard {
 
 async fn release(shared: Arc<Tenancy>) -> Result<(), Error> {
     let lost = || Err(Error::Lost { path: shared.recipe.path.to_string() });
-    let mut sent = false;
+    let (mut sent, mut refusals) = (false, Refusals::default());
     loop {
         let session = match shared.recipe.client.session().await {
             Ok(session) => session,
             Err(fault) if no_server(&fault) => continue,
             Err(fault) => return Err(fault),
         };
-        match session.delete(&shared.node, shared.version.load(Ordering::Acquire)).await {
+        let version = shared.version.load(Ordering::Acquire);
+        match session.delete(&shared.node, version).await {
             Ok(()) => return Ok(()),
             Err(SessionError::NoNode { .. }) => return if sent { Ok(()) } else { lost() },
             // Somebody asked for it, or took it back.
             Err(SessionError::BadVersion { .. }) => match look(&session, &shared.node).await {
                 Ok((data, stat)) if shared.is_ours(&data) => {
                     shared.version.store(stat.version, Ordering::Release);
+                    refusals.again(&session, &shared.node, version);
                 }
+                // The leader has it.
+                Err(SessionError::NoNode { .. }) => refusals.again(&session, &shared.node, version),
                 Ok(_) => return lost(),
                 Err(_) => {}
             },

@@ -289,7 +289,8 @@ async fn an_overloaded_session_leaves_nothing(hosts: String) {
     drop(guard);
     assert!(matches!(session.children("/").await, Err(zooky::session::Error::Overloaded { .. })));
     for one in pending {
-        one.await.unwrap();
+        // The guard may have had a request under way itself, for its look-out: then one of ours found no room.
+        assert!(matches!(one.await, Ok(_) | Err(zooky::session::Error::Overloaded { .. })));
     }
     observer.count(&path, 0).await;
 }

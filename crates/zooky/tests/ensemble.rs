@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::contest::{self, Contest};
 use common::{LONG, catch_up, client, client_with_timeout, config, eventually, path, run, telling};
 use tokio::task::JoinHandle;
-use zooky::session::{CreateMode, Session};
-use zooky::{Acl, Client, Error, Guard, GuardState, Lock};
+use zooky::session::{CreateMode, Session, Stat};
+use zooky::{Acl, Client, Error, Guard, GuardState, Lock, PersistentLock};
 use zooky_server::{Config, Server};
 use zooky_testkit::{Ensemble, MachineClock, free_port};
 
@@ -149,39 +149,21 @@ fn ensemble_a_member_that_has_lost_transactions_keeps_nobody_waiting() {
 async fn one_who_waits_at_a_damaged_member(ensemble: &mut Ensemble) {
     let directory = path("ghost");
     let ghost = format!("{directory}/{:032x}__lock__{:010}", 7, 0);
-    let leader = ensemble.leader();
-    let elsewhere = client_with_timeout(&ensemble.member(leader).hosts(), LONG).await;
+    let elsewhere = at_the_leader(ensemble).await;
     let lock = Lock::new(&elsewhere, &directory).unwrap();
     for _ in 0..2 {
         lock.acquire().await.unwrap().release().await.unwrap();
     }
     let session = elsewhere.session().await.unwrap();
     let made = session.exists(&directory).await.unwrap().unwrap();
-    let damaged = (0..ensemble.len()).find(|&member| member != leader).unwrap();
-    let there = client(&ensemble.member(damaged).hosts()).await;
-    catch_up(&there).await;
-    there.close().await.unwrap();
-    ensemble.member(damaged).stop();
-    haunt(ensemble.member(damaged).data_dir(), &ghost, made.czxid).await;
-    ensemble.relaunch(damaged);
-
-    // Who comes by that member sees it, and nobody else does.
-    let hosts = ensemble.hosts();
-    let shown = |client: Client| async {
-        let session = client.session().await.unwrap();
-        match session.exists(&ghost).await.unwrap() {
-            Some(_) => Some(client),
-            None => {
-                client.close().await.unwrap();
-                None
-            }
-        }
-    };
-    let client = eventually("a session at the damaged member", || async {
-        shown(client_with_timeout(&hosts, TIMEOUT).await).await
+    damage(ensemble, made.czxid, async |session| {
+        session.create(&ghost, "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+        session.exists(&ghost).await.unwrap().unwrap().mzxid
     })
     .await;
-    assert_eq!(session.exists(&ghost).await.unwrap(), None);
+
+    let client = at_the_damaged(&ensemble.hosts(), &ghost, |stat| stat.is_some()).await;
+    assert_eq!(session.exists(&ghost).await.unwrap(), None, "nobody else sees it");
     let before = client.session().await.unwrap().id();
     let guard = Lock::new(&client, &directory).unwrap().acquire().await.unwrap();
     let session = client.session().await.unwrap();
@@ -190,25 +172,84 @@ async fn one_who_waits_at_a_damaged_member(ensemble: &mut Ensemble) {
     guard.release().await.unwrap();
 }
 
-/// Gives the data of a stopped member a node that was never there, under the number of a transaction that it had.
-async fn haunt(data: &Path, ghost: &str, zxid: i64) {
-    let server = Server::start(Config::new(([127, 0, 0, 1], free_port()).into(), data)).unwrap();
+/// What it shows in another version cannot be changed by that version.
+#[test]
+fn ensemble_a_member_that_has_lost_transactions_keeps_no_persistent_lock() {
+    let mut ensemble = Ensemble::start();
+    run(4 * LONG, one_who_takes_back_at_a_damaged_member(&mut ensemble));
+}
+
+async fn one_who_takes_back_at_a_damaged_member(ensemble: &mut Ensemble) {
+    let directory = path("another-version");
+    let elsewhere = at_the_leader(ensemble).await;
+    let guard = PersistentLock::new(&elsewhere, &directory, "key").unwrap().acquire().await.unwrap();
+    let (node, token) = (guard.path().to_owned(), guard.fencing_token());
+    drop(guard);
+    let session = elsewhere.session().await.unwrap();
+    let (data, made) = session.get(&node).await.unwrap();
+    damage(ensemble, made.mzxid, async |session| {
+        session.set(&node, data.clone(), made.version).await.unwrap().mzxid
+    })
+    .await;
+
+    let differs = |stat: Option<Stat>| stat.is_some_and(|stat| stat.version != made.version);
+    let client = at_the_damaged(&ensemble.hosts(), &node, differs).await;
+    let taken = PersistentLock::new(&client, &directory, "key").unwrap().take_back().await.unwrap().unwrap();
+    assert!(taken.fencing_token() > token);
+    taken.release().await.unwrap();
+    catch_up(&elsewhere).await;
+    assert_eq!(session.exists(&node).await.unwrap(), None);
+}
+
+async fn at_the_leader(ensemble: &mut Ensemble) -> Client {
+    let leader = ensemble.leader();
+    client_with_timeout(&ensemble.member(leader).hosts(), LONG).await
+}
+
+/// A client who has come by a member that shows this.
+async fn at_the_damaged(hosts: &str, node: &str, shows: impl Fn(Option<Stat>) -> bool) -> Client {
+    let shows = &shows;
+    eventually("a session at the damaged member", || async move {
+        // Long enough not to be lost on a busy machine.
+        let client = client_with_timeout(hosts, 2 * TIMEOUT).await;
+        let session = client.session().await.unwrap();
+        if shows(session.exists(node).await.unwrap()) {
+            return Some(client);
+        }
+        client.close().await.unwrap();
+        None
+    })
+    .await
+}
+
+/// Has one of the followers stopped, its data changed and itself started again; the change goes under the number of a transaction that it
+/// had. `change` tells that of its own.
+async fn damage(ensemble: &mut Ensemble, zxid: i64, change: impl AsyncFnOnce(&Session) -> i64) {
+    let leader = ensemble.leader();
+    let damaged = (0..ensemble.len()).find(|&member| member != leader).unwrap();
+    let there = client(&ensemble.member(damaged).hosts()).await;
+    catch_up(&there).await;
+    there.close().await.unwrap();
+    ensemble.member(damaged).stop();
+    let data = ensemble.member(damaged).data_dir().to_path_buf();
+    let server = Server::start(Config::new(([127, 0, 0, 1], free_port()).into(), &data)).unwrap();
     let session = Session::connect(config(&server.addr().to_string())).await.unwrap();
-    session.create(ghost, "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
-    let made = session.exists(ghost).await.unwrap().unwrap().czxid;
+    let changed = change(&session).await;
     server.stopper().take_snapshot();
-    let snapshot = eventually("a snapshot with the ghost", || async {
-        files(data).into_iter().find(|file| number(file, "snapshot.").is_some_and(|number| number >= made))
+    let snapshot = eventually("a snapshot with the change", || async {
+        let shows = |file: &PathBuf| number(file, "snapshot.").is_some_and(|number| number >= changed);
+        files(&data).into_iter().find(shows)
     })
     .await;
     session.close().await.unwrap();
     server.stop().unwrap();
-    for file in files(data) {
+    for file in files(&data) {
         if file != snapshot && (number(&file, "snapshot.").is_some() || number(&file, "log.").is_some()) {
             fs::remove_file(file).unwrap();
         }
     }
     fs::rename(&snapshot, snapshot.with_file_name(format!("snapshot.{zxid:x}"))).unwrap();
+    ensemble.relaunch(damaged);
 }
 
 fn files(data: &Path) -> Vec<PathBuf> {

@@ -285,7 +285,7 @@ impl Drop for Nemesis {
     }
 }
 
-/// All contenders, with their sessions and what their nodes hold.
+/// All contenders, with their sessions, and the versions and data of their nodes.
 async fn queues(hosts: String) -> String {
     let observer = Observer::new(&hosts).await;
     let mut told = String::new();
@@ -293,7 +293,7 @@ async fn queues(hosts: String) -> String {
         told += &format!("{directory}:\n");
         for name in observer.children(&directory).await {
             let seen = observer.session.get(&format!("{directory}/{name}")).await;
-            let seen = seen.map(|(data, stat)| (stat.ephemeral_owner, stat.ctime_ms, data));
+            let seen = seen.map(|(data, stat)| (stat.ephemeral_owner, stat.ctime_ms, stat.version, data));
             told += &format!("  {name} {seen:x?}\n");
         }
     }
