@@ -16,9 +16,9 @@ pub fn eventually<T>(timeout: Duration, what: &str, probe: impl FnMut() -> Optio
     }
 }
 
-/// The same for callers that have something better to say than a panic. The probe runs once more at the end,
+/// The same for callers that have something better to say than a panic; none in vain. The probe runs once more at the end,
 /// so that a machine which stood still for a while does not turn a success into a failure.
-pub(crate) fn within<T>(timeout: Duration, probe: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn within<T>(timeout: Duration, probe: impl FnMut() -> Option<T>) -> Option<T> {
     within_by(&mut MachineClock::start(), timeout, probe)
 }
 

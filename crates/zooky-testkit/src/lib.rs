@@ -40,7 +40,7 @@ mod talk;
 
 pub use apache::{Apache, ApacheBuilder};
 pub use ensemble::{Ensemble, EnsembleBuilder};
-pub use eventually::eventually;
+pub use eventually::{eventually, within};
 pub use four_letter::four_letter;
 pub use hostile::{HOSTILE_CLIENTS, HOSTILE_SHARE, attack};
 pub use java::JavaProgram;

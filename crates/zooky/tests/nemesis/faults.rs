@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use zooky_testkit::{Ensemble, FencedRegister, MachineClock, RecordKind, Rng, Talk, eventually};
+use zooky_testkit::{Ensemble, FencedRegister, MachineClock, RecordKind, Rng, Talk, eventually, within};
 
 use super::common::{self, LONG, Observer, again};
-use super::{SESSION_TIMEOUT, client, kinds};
+use super::members::Members;
+use super::{SESSION_TIMEOUT, SLACK, TICK, client, kinds};
 
 const CLIENTS: usize = 8;
-const TICK: Duration = Duration::from_millis(500);
-/// An election, and everybody's way to another server.
-const ELECTION: Duration = Duration::from_secs(20);
+/// The next grant of each lock, from then on.
+const GRANTED: Duration = SESSION_TIMEOUT.saturating_add(TICK).saturating_add(TICK).saturating_add(SLACK);
+/// The same where a member has lost transactions: who waits there for what is gone asks the leader after two timeouts, and goes
+/// elsewhere. Twice, as that member may not be alone.
+const GRANTED_BESIDE_LOSSES: Duration = GRANTED.saturating_add(SESSION_TIMEOUT.saturating_mul(4));
 /// What it may take until each task of each client has had a turn.
 const SERVED: Duration = Duration::from_secs(60);
 
@@ -106,6 +109,7 @@ impl Nemesis {
         std::thread::sleep(SESSION_TIMEOUT.mul_f64(0.1 + self.rng.below(20) as f64 / 10.0));
         self.heal();
         self.everybody_is_served();
+        Members(&self.ensemble).every_node_has_its_session(CLIENTS);
     }
 
     fn bring(&mut self, fault: Fault) {
@@ -197,14 +201,11 @@ impl Nemesis {
 
     /// The next grants come in time, and each client gets each lock once more.
     fn everybody_is_served(&mut self) {
-        let mut clock = MachineClock::start();
         let before: Vec<usize> = self.registers.iter().map(entries).collect();
-        for (kind, (register, before)) in kinds::ALL.iter().zip(self.registers.iter().zip(before)) {
-            let limit = SESSION_TIMEOUT + 2 * TICK + ELECTION;
-            let what = format!("a grant of {kind:?} within {limit:?} after the healing");
-            eventually(clock.left_of(limit), &what, || (entries(register) > before).then_some(()));
-        }
-        let granted = clock.elapsed();
+        let mut clock = MachineClock::start();
+        let leader = Members(&self.ensemble).elected();
+        let elected = clock.elapsed();
+        let granted = self.next_grants(leader, &before);
         for client in &mut self.clients {
             client.send_line("turn");
         }
@@ -216,21 +217,43 @@ impl Nemesis {
                 panic!("{waiting} had no turn in {clock}");
             }
         }
-        println!("  granted again after {granted:.1?}, everybody served after {clock}");
+        println!(
+            "  member {leader} led after {elected:.1?}, granted again {granted:.1?} after that, everybody served after {clock}"
+        );
     }
 
-    /// Ends the clients, and tells how often each kind of lock was granted. The servers go on.
+    /// Waits for a grant of each kind, in time from now on; `before` were granted before the healing. How long it took.
+    fn next_grants(&self, leader: usize, before: &[usize]) -> Duration {
+        let mut clock = MachineClock::start();
+        for ((&kind, register), &before) in kinds::ALL.iter().zip(&self.registers).zip(before) {
+            let granted = || (entries(register) > before).then_some(());
+            if within(clock.left_of(GRANTED), granted).is_some() {
+                continue;
+            }
+            let lost = Members(&self.ensemble).differences(leader, &kind.directories());
+            assert!(!lost.is_empty(), "no grant of {kind:?} within {GRANTED:?} after the election: {clock}");
+            println!(
+                "  {kind:?}: members show otherwise than the leader, having lost transactions: {lost:x?}"
+            );
+            let what = format!("a grant of {kind:?} within {GRANTED_BESIDE_LOSSES:?} after the election");
+            eventually(clock.left_of(GRANTED_BESIDE_LOSSES), &what, granted);
+        }
+        clock.elapsed()
+    }
+
+    /// Ends the clients, sees that none of their nodes is left, and tells how often each kind of lock was granted.
     pub(crate) fn end(&mut self) -> Vec<(String, usize)> {
         for mut client in self.clients.drain(..) {
             let ended = client.wait(LONG);
             assert!(ended.success(), "{ended}\n{}", client.stderr());
         }
+        Members(&self.ensemble).show_nothing(&all_directories());
         let grants = kinds::ALL.iter().zip(&self.registers);
         grants.map(|(kind, register)| (kind.name(), entries(register))).collect()
     }
 
     /// Where the servers are.
-    pub(crate) fn hosts(&self) -> String {
+    fn hosts(&self) -> String {
         self.ensemble.hosts()
     }
 
@@ -285,11 +308,16 @@ impl Drop for Nemesis {
     }
 }
 
+/// Where all contenders' nodes are.
+fn all_directories() -> Vec<String> {
+    kinds::ALL.iter().flat_map(|kind| kind.directories()).collect()
+}
+
 /// All contenders, with their sessions, and the versions and data of their nodes.
 async fn queues(hosts: String) -> String {
     let observer = Observer::new(&hosts).await;
     let mut told = String::new();
-    for directory in kinds::ALL.iter().flat_map(|kind| kind.directories()) {
+    for directory in all_directories() {
         told += &format!("{directory}:\n");
         for name in observer.children(&directory).await {
             let seen = observer.session.get(&format!("{directory}/{name}")).await;
