@@ -138,7 +138,7 @@ impl Task {
     async fn go_on(mut self, mut over: watch::Receiver<bool>) {
         while !*over.borrow_and_update() {
             let taken = tokio::select! {
-                taken = self.handle.take(self.kind, &mut self.rng) => taken,
+                taken = self.handle.take(self.kind, &self.who, &mut self.rng) => taken,
                 // Whoever waits now leaves the queue.
                 _ = over.changed() => return,
             };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use zooky::{
     AsyncLock, Client, Dialect, Election, Error, FencingToken, Guard, GuardState, Handover, Leadership, Lock,
-    MultiGuard, MultiLock, Part, PersistentGuard, PersistentLock, Revoke, RwLock, Semaphore, Unchanged,
+    MultiGuard, MultiLock, Part, PersistentGuard, PersistentLock, ReentrantGuard, ReentrantLock, Revoke,
+    RwLock, Semaphore, Unchanged,
 };
 use zooky_testkit::{Mode, Rng};
 
@@ -23,8 +24,12 @@ pub(crate) enum Kind {
     Handover,
     /// Readers of one process share a contender.
     HandoverRwLock,
-    /// Two locks as one; some take only one of them.
+    /// Two locks as one; some take only the judged one of them.
     Many,
+    /// The same with readers of the judged one, who write the other; writers take it alone.
+    ManyRead,
+    /// Taken again by who has it; tasks of one process are owners of their own.
+    Reentrant,
     Election,
     AsyncLock,
     Semaphore,
@@ -48,7 +53,7 @@ const LEASES: u32 = 3;
 /// How long the lock with a delay stays closed.
 const DELAY: Duration = Duration::from_millis(300);
 
-pub(crate) const ALL: [Kind; 18] = [
+pub(crate) const ALL: [Kind; 20] = [
     Kind::Lock,
     Kind::RwLock,
     Kind::Curator,
@@ -58,6 +63,8 @@ pub(crate) const ALL: [Kind; 18] = [
     Kind::Handover,
     Kind::HandoverRwLock,
     Kind::Many,
+    Kind::ManyRead,
+    Kind::Reentrant,
     Kind::Election,
     Kind::AsyncLock,
     Kind::Semaphore,
@@ -81,7 +88,7 @@ impl Kind {
     /// Where its contenders' nodes are.
     pub(crate) fn directories(self) -> Vec<String> {
         match self {
-            Kind::Many => vec![self.path(), self.second_path()],
+            Kind::Many | Kind::ManyRead => vec![self.path(), self.second_path()],
             Kind::Semaphore => vec![self.path(), format!("{}-__lock__", self.path())],
             Kind::CuratorSemaphore => ["leases", "locks"].map(|one| format!("{}/{one}", self.path())).into(),
             _ => vec![self.path()],
@@ -90,7 +97,11 @@ impl Kind {
 
     /// How many tasks of each client contend for it.
     pub(crate) fn tasks(self) -> usize {
-        if matches!(self, Kind::Handover | Kind::HandoverRwLock) { 3 } else { 1 }
+        match self {
+            Kind::Handover | Kind::HandoverRwLock => 3,
+            Kind::Reentrant => 2,
+            _ => 1,
+        }
     }
 
     fn second_path(self) -> String {
@@ -98,8 +109,8 @@ impl Kind {
     }
 
     fn shares(self) -> bool {
-        use Kind::{CuratorRwLock, HandoverRwLock, RwLock, Upgrade, ZktoolsRwLock};
-        matches!(self, RwLock | CuratorRwLock | ZktoolsRwLock | HandoverRwLock | Upgrade)
+        use Kind::{CuratorRwLock, HandoverRwLock, ManyRead, RwLock, Upgrade, ZktoolsRwLock};
+        matches!(self, RwLock | CuratorRwLock | ZktoolsRwLock | HandoverRwLock | ManyRead | Upgrade)
     }
 }
 
@@ -112,6 +123,8 @@ pub(crate) struct Held {
 enum Any {
     One(Guard),
     Many(MultiGuard, FencingToken),
+    /// The first hold, and perhaps one more of the same owner.
+    Reentrant(ReentrantGuard, Option<ReentrantGuard>),
     Persistent(PersistentGuard),
 }
 
@@ -120,6 +133,7 @@ impl Held {
         match &self.guard {
             Any::One(guard) => guard.fencing_token(),
             Any::Many(_, token) => *token,
+            Any::Reentrant(guard, _) => guard.fencing_token(),
             Any::Persistent(guard) => guard.fencing_token(),
         }
     }
@@ -128,6 +142,7 @@ impl Held {
         match &self.guard {
             Any::One(guard) => guard.state(),
             Any::Many(guard, _) => guard.state(),
+            Any::Reentrant(guard, _) => guard.state(),
             Any::Persistent(guard) => guard.state(),
         }
     }
@@ -136,6 +151,7 @@ impl Held {
         match &self.guard {
             Any::One(guard) => guard.lost().await,
             Any::Many(guard, _) => guard.lost().await,
+            Any::Reentrant(guard, _) => guard.lost().await,
             Any::Persistent(guard) => guard.lost().await,
         }
     }
@@ -144,6 +160,12 @@ impl Held {
         match self.guard {
             Any::One(guard) => guard.release().await,
             Any::Many(guard, _) => guard.release().await,
+            Any::Reentrant(first, again) => {
+                if let Some(again) = again {
+                    assert!(!again.release().await?, "the first hold is still there");
+                }
+                first.release().await.map(|last| assert!(last, "nobody else has a hold"))
+            }
             Any::Persistent(guard) => guard.release().await,
         }
     }
@@ -154,7 +176,8 @@ impl Held {
 pub(crate) enum Handle {
     Lock(Lock),
     RwLock(RwLock),
-    Many(MultiLock, String),
+    Many { two: MultiLock, one: MultiLock },
+    Reentrant(ReentrantLock),
     Election(Election),
     AsyncLock(AsyncLock),
     Semaphore(Semaphore),
@@ -180,10 +203,12 @@ impl Handle {
             Kind::ZktoolsRwLock => Handle::RwLock(rwlock().dialect(Dialect::Zktools).unwrap()),
             Kind::Handover => Handle::Lock(lock().local_handover(bound)),
             Kind::HandoverRwLock => Handle::RwLock(rwlock().local_handover(bound)),
-            Kind::Many => {
-                let parts = [Part::write(&path), Part::write(kind.second_path())];
-                Handle::Many(MultiLock::new(client, parts).unwrap(), path)
+            Kind::Many | Kind::ManyRead => {
+                let judged = if kind.shares() { Part::read(&path) } else { Part::write(&path) };
+                let two = MultiLock::new(client, [Part::write(kind.second_path()), judged]).unwrap();
+                Handle::Many { two, one: MultiLock::new(client, [Part::write(&path)]).unwrap() }
             }
+            Kind::Reentrant => Handle::Reentrant(ReentrantLock::new(lock())),
             Kind::Election => Handle::Election(Election::new(client, &path).unwrap()),
             Kind::AsyncLock => Handle::AsyncLock(AsyncLock::new(client, &path).unwrap()),
             Kind::Semaphore => Handle::Semaphore(Semaphore::new(client, &path, LEASES).unwrap()),
@@ -215,8 +240,8 @@ impl Handle {
         }
     }
 
-    /// Tries in one of the ways there are, and gets the lock or not.
-    pub(crate) async fn take(&self, kind: Kind, rng: &mut Rng) -> Result<Option<Held>, Error> {
+    /// Tries in one of the ways there are, and gets the lock or not. `who` is the task that does.
+    pub(crate) async fn take(&self, kind: Kind, who: &str, rng: &mut Rng) -> Result<Option<Held>, Error> {
         let mode = if kind.shares() && !rng.one_in(3) { Mode::Read } else { Mode::Write };
         let patience = Duration::from_millis(rng.below(600) as u64);
         let polls = 1 + rng.below(6);
@@ -240,7 +265,9 @@ impl Handle {
                 2 => polled(lock.write(), polls).await.transpose()?,
                 _ => Some(lock.write().await?),
             },
-            Handle::Many(lock, path) => {
+            Handle::Many { two, one } => {
+                let alone = if kind.shares() { mode == Mode::Write } else { rng.one_in(3) };
+                let lock = if alone { one } else { two };
                 let taken = match way {
                     0 => lock.try_acquire().await?,
                     1 => in_time(lock.acquire_timeout(patience).await)?,
@@ -248,9 +275,21 @@ impl Handle {
                     _ => Some(lock.acquire().await?),
                 };
                 return Ok(taken.map(|guard| {
-                    let token = guard.fencing_token(path).expect("it is one of the two");
+                    let token = guard.fencing_token(&kind.path()).expect("it is one of them");
                     Held { mode, guard: Any::Many(guard, token) }
                 }));
+            }
+            Handle::Reentrant(lock) => {
+                let first = match way {
+                    0 => lock.try_acquire(who).await?,
+                    1 => in_time(lock.acquire_timeout(who, patience).await)?,
+                    2 => polled(lock.acquire(who), polls).await.transpose()?,
+                    _ => Some(lock.acquire(who).await?),
+                };
+                return match first {
+                    Some(first) => Ok(Some(taken_again(lock, first, who, rng.one_in(2)).await?)),
+                    None => Ok(None),
+                };
             }
             Handle::Election(election) => {
                 let leads = match way {
@@ -336,6 +375,32 @@ impl Handle {
         };
         Ok(guard.map(|guard| Held { mode, guard: Any::One(guard) }))
     }
+}
+
+/// With one more hold of the same owner, or after one more that is gone again. Whoever has lost the lock has it no second time.
+async fn taken_again(
+    lock: &ReentrantLock,
+    first: ReentrantGuard,
+    who: &str,
+    keeps: bool,
+) -> Result<Held, Error> {
+    let again = match lock.acquire(who).await {
+        Ok(again) => {
+            assert_eq!((again.depth(), again.fencing_token()), (2, first.fencing_token()), "{who}");
+            if keeps {
+                Some(again)
+            } else {
+                assert!(!again.release().await?, "the first hold is still there");
+                None
+            }
+        }
+        Err(Error::Lost { .. }) => {
+            assert_eq!(first.state(), GuardState::Lost, "{who}");
+            None
+        }
+        Err(fault) => return Err(fault),
+    };
+    Ok(Held { mode: Mode::Write, guard: Any::Reentrant(first, again) })
 }
 
 /// With the other side of the lock, or the one it had before, if there is only a reason to keep it.
