@@ -28,14 +28,14 @@ pub(crate) struct Bar {
 use Limit::{AtLeast, AtMost};
 use PeerKind::{Curator, Floor, Kazoo, Redis, Zooky};
 use ServerKind::{Apache, Ours, Redis as RedisServer};
-use Workload::{Awaited, Background, Behind, Handoff, Many};
+use Workload::{Awaited, Background, Behind, BehindCrowd, Handoff, Many};
 
 pub(crate) const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: Side, theirs: Side) -> Bar {
     Bar { what, limit, ours, theirs: Some(theirs), metric }
 }
 
 /// All bars.
-pub(crate) const BARS: [Bar; 13] = [
+pub(crate) const BARS: [Bar; 15] = [
     bar(
         "a free lock, previous release confirmed: acquire on Apache, zooky / Curator",
         AtMost(0.65),
@@ -127,6 +127,20 @@ pub(crate) const BARS: [Bar; 13] = [
         Metric::Handoff,
         (Behind(10_000), Zooky, Ours),
         (Behind(0), Zooky, Ours),
+    ),
+    bar(
+        "handoff among 16 sessions on Apache, zooky: 10,000 queued behind / nobody",
+        AtMost(1.5),
+        Metric::Handoff,
+        (BehindCrowd(10_000), Zooky, Apache),
+        (BehindCrowd(0), Zooky, Apache),
+    ),
+    bar(
+        "handoff among 16 sessions on zooky's server, zooky: 10,000 queued behind / nobody",
+        AtMost(1.5),
+        Metric::Handoff,
+        (BehindCrowd(10_000), Zooky, Ours),
+        (BehindCrowd(0), Zooky, Ours),
     ),
 ];
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 use zooky::{Client, Handover, Lock};
 
-const TASKS: usize = 8;
+const TASKS: usize = 64;
 /// Runtime threads, and how many times faster it is to be.
 const BARS: [(usize, f64); 2] = [(1, 100.0), (2, 15.0)];
 

@@ -294,7 +294,7 @@ fn part(workload: Workload) -> Part {
         Workload::Tasks => Part::Tasks,
         Workload::Readers => Part::Readers,
         Workload::Drain => Part::Drain,
-        Workload::Behind(_) => Part::Behind,
+        Workload::Behind(_) | Workload::BehindCrowd(_) => Part::Behind,
         Workload::Join(_) => Part::Join,
     }
 }

@@ -3,7 +3,7 @@
 use crate::bars::{BARS, Bar, FLOOR_BARS, Limit};
 use crate::disk::Limits;
 use crate::peers::PeerKind;
-use crate::rounds::{Metric, Pair, Plan, Results, Workload};
+use crate::rounds::{CROWD, Metric, Pair, Plan, Results, Workload};
 use crate::servers::ServerKind;
 use crate::stats::Spread;
 
@@ -20,7 +20,8 @@ machines; ratios do.
   *redis*: `appendfsync always`; it knows no queue, no session and no fencing token, and is here as the measure of
   two durable writes.
 - *etcd*: its own lock service, one request to take and one to give, by its JSON gateway, which adds a hop inside the
-  server. For each of the tasks of one process it has a lease of its own.
+  server. For each of the tasks of one process it has a lease of its own. It is in no table of long queues, where those
+  who stand in line are nodes of a ZooKeeper; nor are etcd and zookeeper-client, which know no read lock, in that of readers.
 - *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
   cannot do better.
 - *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.
@@ -55,6 +56,11 @@ pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str
         &format!("Handoff between 2 sessions, with so many queued behind ({} in a row)", plan.hands),
         results,
         (Workload::Behind, Metric::Handoff),
+    );
+    text += &lengths(
+        &format!("Handoff among {CROWD} sessions, with so many queued behind ({} in a row)", plan.hands),
+        results,
+        (Workload::BehindCrowd, Metric::Handoff),
     );
     text += &lengths("Joining a queue of so many", results, (Workload::Join, Metric::Join));
     if !results.pairs(Workload::Join(0)).is_empty() {

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// So many sessions at most keep a copy of the queue of a lock.
+pub(crate) const CROWD: usize = 16;
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Workload {
@@ -33,6 +36,8 @@ pub(crate) enum Workload {
     Drain,
     /// A lock that goes from hand to hand before so many who wait.
     Behind(usize),
+    /// The same among [`CROWD`] sessions; measured with it.
+    BehindCrowd(usize),
     /// How long it takes to join so many who wait.
     Join(usize),
 }
@@ -58,6 +63,7 @@ impl Workload {
             Workload::Handoff => peer.hands_off(),
             Workload::Tasks => peer.hands_off() && peer != PeerKind::Floor,
             Workload::Readers => matches!(peer, PeerKind::Zooky | PeerKind::Kazoo | PeerKind::Curator),
+            Workload::BehindCrowd(_) => matches!(peer, PeerKind::Zooky | PeerKind::Curator),
             Workload::Drain | Workload::Behind(_) | Workload::Join(_) => peer.queues_in_zookeeper(),
         }
     }
@@ -65,7 +71,9 @@ impl Workload {
     /// At most so many rounds: those that take long need fewer.
     fn rounds(self, plan: &Plan) -> usize {
         match self {
-            Workload::Drain | Workload::Behind(_) | Workload::Join(_) => plan.rounds.min(plan.long_rounds),
+            Workload::Drain | Workload::Behind(_) | Workload::BehindCrowd(_) | Workload::Join(_) => {
+                plan.rounds.min(plan.long_rounds)
+            }
             Workload::Tasks | Workload::Readers => plan.rounds.min(2 * plan.long_rounds),
             _ => plan.rounds,
         }
@@ -96,7 +104,7 @@ impl Workload {
                 let (handoffs, packets) = queue::pass(child, hosts, (plan.waiters, sessions), 0)?;
                 Sample::Drained { handoffs, packets }
             }
-            Workload::Behind(_) | Workload::Join(_) => {
+            Workload::Behind(_) | Workload::BehindCrowd(_) | Workload::Join(_) => {
                 return Err(Failure::Refused("these are measured together".to_string()));
             }
         })
@@ -379,6 +387,11 @@ fn lengths(
             for length in Workload::LENGTHS {
                 let (handoffs, _) = queue::pass(child, &hosts, (plan.hands, 2), length)?;
                 add(Workload::Behind(length), Sample::Handoffs(handoffs));
+                let crowd = Workload::BehindCrowd(length);
+                if crowd.fits(pair.0) {
+                    let (handoffs, _) = queue::pass(child, &hosts, (plan.hands, CROWD), length)?;
+                    add(crowd, Sample::Handoffs(handoffs));
+                }
             }
         }
     }
