@@ -87,6 +87,9 @@ fn request() -> impl Strategy<Value = Request> {
         3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::Exists { path, watch }),
         3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::GetData { path, watch }),
         3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::GetChildren2 { path, watch }),
+        // 2 is no mode.
+        2 => (path(), 0..3).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
+        1 => (path(), 1..4).prop_map(|(path, kind)| Request::RemoveWatches { path, kind }),
         1 => Just(Request::Ping),
     ]
 }
@@ -187,6 +190,9 @@ impl Pair {
         } else {
             Err(header.err)
         };
+        if let (Request::AddWatch { .. }, Ok(_)) = (request, &got) {
+            assert_eq!(r.i32(), Ok(0), "its answer has a body, an error code of its own");
+        }
         assert!(r.is_empty());
         assert_eq!(got, expected, "{request:?}");
     }

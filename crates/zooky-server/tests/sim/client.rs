@@ -1,14 +1,26 @@
 //! A simulated client: what it asks, and what it may never see.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use zooky_server::core::ConnId;
 use zooky_testkit::Rng;
 use zooky_wire::{Acl, ConnectRequest, Create, CreateKind, CreateMode, EventType, MultiOp, Request, Writer};
 
+use crate::core_model_reference::{Mode, Model, covers};
+
 /// What a watch saw when it was set: the node's birth and its last change, or no node.
 pub(crate) type Sight = Option<(i64, i64)>;
+
+/// A watch as its client knows it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) mode: Mode,
+    /// What it saw when it was set, or what its last event told of.
+    pub(crate) sight: Sight,
+    /// The same of everything that it covers, for a recursive one.
+    pub(crate) below: BTreeMap<String, (i64, i64)>,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -27,7 +39,7 @@ pub(crate) struct Client {
     pub(crate) outstanding: VecDeque<(i32, Request)>,
     pub(crate) last_zxid: i64,
     /// By path and whether it is of children.
-    pub(crate) watches: BTreeMap<(String, bool), Sight>,
+    pub(crate) watches: BTreeMap<(String, bool), Watch>,
     next_xid: i32,
 }
 
@@ -67,29 +79,93 @@ impl Client {
 
     /// The request that sets all watches again.
     pub(crate) fn set_watches(&self) -> Request {
+        let relative_zxid = self.last_zxid;
         let (mut data, mut exist, mut child) = (Vec::new(), Vec::new(), Vec::new());
-        for ((path, of_children), sight) in &self.watches {
-            match (of_children, sight) {
-                (true, _) => child.push(path.clone()),
-                (false, Some(_)) => data.push(path.clone()),
-                (false, None) => exist.push(path.clone()),
+        let (mut persistent, mut recursive) = (BTreeSet::new(), BTreeSet::new());
+        for ((path, of_children), watch) in &self.watches {
+            match (watch.mode, of_children, watch.sight) {
+                (Mode::Persistent, ..) => _ = persistent.insert(path.clone()),
+                (Mode::Recursive, ..) => _ = recursive.insert(path.clone()),
+                (Mode::OneShot, true, _) => child.push(path.clone()),
+                (Mode::OneShot, false, Some(_)) => data.push(path.clone()),
+                (Mode::OneShot, false, None) => exist.push(path.clone()),
             }
         }
-        Request::SetWatches { relative_zxid: self.last_zxid, data, exist, child }
+        if persistent.is_empty() && recursive.is_empty() {
+            return Request::SetWatches { relative_zxid, data, exist, child };
+        }
+        let [persistent, recursive] = [persistent, recursive].map(|paths| paths.into_iter().collect());
+        Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive }
     }
 
-    /// An event came in; says whether it was waited for.
-    pub(crate) fn event(&mut self, kind: EventType, path: &str) -> bool {
-        let data = (path.to_owned(), false);
-        let child = (path.to_owned(), true);
-        match kind {
-            EventType::CHILDREN_CHANGED => self.watches.remove(&child).is_some(),
-            EventType::DELETED => {
-                self.watches.remove(&data).is_some() | self.watches.remove(&child).is_some()
+    /// An event came in; says whether it was waited for. `now` is the world that it tells of, if it tells of a moment.
+    pub(crate) fn event(&mut self, kind: EventType, path: &str, now: Option<&Model>) -> bool {
+        let tables: &[bool] = match kind {
+            EventType::CHILDREN_CHANGED => &[true],
+            EventType::DELETED => &[false, true],
+            _ => &[false],
+        };
+        let mut waited_for = false;
+        self.watches.retain(|(watched, of_children), watch| {
+            let is_meant = match watch.mode {
+                Mode::Recursive => kind != EventType::CHILDREN_CHANGED && covers(watched, path),
+                _ => watched == path,
+            };
+            if is_meant && tables.contains(of_children) {
+                waited_for = true;
+                if watch.mode == Mode::OneShot {
+                    return false;
+                }
+                if let Some(model) = now {
+                    watch.learn(model, path, *of_children);
+                }
+            } else if watched == path
+                && kind == EventType::CREATED
+                && let Some(model) = now
+            {
+                // Of a birth the watch on the node tells, and not the one on its children.
+                watch.sight = sight(model, path, *of_children);
             }
-            _ => self.watches.remove(&data).is_some(),
+            true
+        });
+        waited_for
+    }
+}
+
+impl Watch {
+    /// One that is set on what a model shows.
+    pub(crate) fn new(mode: Mode, model: &Model, path: &str, of_children: bool) -> Watch {
+        let below = if mode == Mode::Recursive { model.below(path) } else { BTreeMap::new() };
+        Watch { mode, sight: sight(model, path, of_children), below }
+    }
+
+    fn learn(&mut self, model: &Model, path: &str, of_children: bool) {
+        if self.mode != Mode::Recursive {
+            self.sight = sight(model, path, of_children);
+            return;
+        }
+        match sight(model, path, false) {
+            Some(seen) => _ = self.below.insert(path.to_owned(), seen),
+            None => _ = self.below.remove(path),
         }
     }
+
+    /// Whether it has been told of everything that a model shows.
+    pub(crate) fn is_up_to(&self, model: &Model, path: &str, of_children: bool) -> bool {
+        match (self.mode, of_children) {
+            (Mode::Recursive, false) => model.below(path) == self.below,
+            // Alone, these are told of ends only, and of no birth.
+            (Mode::Recursive, true) => true,
+            (Mode::Persistent, true) if self.sight.is_none() => true,
+            _ => sight(model, path, of_children) == self.sight,
+        }
+    }
+}
+
+/// What is to be seen at a path.
+pub(crate) fn sight(model: &Model, path: &str, of_children: bool) -> Sight {
+    let (_, stat) = model.node(path)?;
+    Some((stat.czxid, if of_children { stat.pzxid } else { stat.mzxid }))
 }
 
 fn path(rng: &mut Rng) -> String {
@@ -134,7 +210,7 @@ pub(crate) fn long_write(rng: &mut Rng) -> Request {
 /// Something to ask.
 pub(crate) fn request(rng: &mut Rng) -> Request {
     let watch = !rng.one_in(4);
-    match rng.below(20) {
+    match rng.below(22) {
         0..=9 => match write(rng) {
             MultiOp::Create(create) => Request::Create(create),
             MultiOp::Delete { path, version } => Request::Delete { path, version },
@@ -149,6 +225,8 @@ pub(crate) fn request(rng: &mut Rng) -> Request {
         14 | 15 => Request::GetData { path: path(rng), watch },
         16 | 17 => Request::GetChildren2 { path: path(rng), watch },
         18 => Request::Ping,
+        19 => Request::AddWatch { path: path(rng), mode: 0 },
+        20 => Request::AddWatch { path: rng.pick(&["/", "/a", "/b", "/a/x"]).to_string(), mode: 1 },
         _ => Request::Sync { path: path(rng) },
     }
 }

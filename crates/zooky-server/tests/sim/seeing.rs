@@ -5,7 +5,8 @@ use zooky_server::core::ConnId;
 use zooky_wire::{ConnectResponse, ErrorCode, Reader, ReplyHeader, Request, Response, WatcherEvent, xid};
 
 use super::Sim;
-use super::client::{Session, Sight};
+use super::client::{Session, Watch};
+use crate::core_model_reference::Mode;
 
 impl Sim {
     /// A client takes some of what has arrived.
@@ -45,7 +46,9 @@ impl Sim {
         if header.xid == xid::EVENT {
             let event = WatcherEvent::decode(&mut r).unwrap();
             self.trace.note(format!("client {client} is told {event:?}"));
-            let was_set = self.clients[client].event(event.kind, &event.path);
+            // What was missed is told of no moment.
+            let now = usize::try_from(header.zxid).ok().map(|zxid| &self.history[zxid].model);
+            let was_set = self.clients[client].event(event.kind, &event.path, now);
             assert!(was_set || self.clients[client].replaying, "an event twice, or for nobody: {event:?}");
             return;
         }
@@ -56,6 +59,7 @@ impl Sim {
         self.clients[client].last_zxid = header.zxid;
         if header.xid == xid::SET_WATCHES {
             self.clients[client].replaying = false;
+            self.has_set_again(client, &request);
         }
         self.check_watches(client);
         let result = match header.err {
@@ -88,15 +92,30 @@ impl Sim {
         if client.replaying {
             return;
         }
-        for ((path, of_children), sight) in &client.watches {
-            let present = self.sight(client.last_zxid, path, *of_children);
-            assert_eq!(present, *sight, "{path} (children: {of_children}) changed without an event");
+        let model = &self.history[client.last_zxid as usize].model;
+        for ((path, of_children), watch) in &client.watches {
+            assert!(
+                watch.is_up_to(model, path, *of_children),
+                "{path} (children: {of_children}) changed without an event: {watch:?}"
+            );
         }
     }
 
-    fn sight(&self, zxid: i64, path: &str, of_children: bool) -> Sight {
-        let (_, stat) = self.history[zxid as usize].model.node(path)?;
-        Some((stat.czxid, if of_children { stat.pzxid } else { stat.mzxid }))
+    /// Watches that stay are set for what comes from now on; what was missed is not told of.
+    fn has_set_again(&mut self, client: usize, request: &Request) {
+        let Request::SetWatches2 { persistent, recursive, .. } = request else { return };
+        persistent.iter().for_each(|path| self.watches_all(client, path, Mode::Persistent));
+        recursive.iter().for_each(|path| self.watches_all(client, path, Mode::Recursive));
+    }
+
+    fn watches_all(&mut self, client: usize, path: &str, mode: Mode) {
+        [false, true].into_iter().for_each(|of_children| self.watches(client, path, of_children, mode));
+    }
+
+    fn watches(&mut self, client: usize, path: &str, of_children: bool, mode: Mode) {
+        let model = &self.history[self.clients[client].last_zxid as usize].model;
+        let watch = Watch::new(mode, model, path, of_children);
+        self.clients[client].watches.insert((path.to_owned(), of_children), watch);
     }
 
     fn learns(&mut self, client: usize, request: &Request, result: &Result<Response, ErrorCode>) {
@@ -105,6 +124,9 @@ impl Sim {
             (Request::Exists { path, watch: true }, Ok(_) | Err(ErrorCode::NO_NODE)) => (path, false),
             (Request::GetData { path, watch: true }, Ok(_)) => (path, false),
             (Request::GetChildren2 { path, watch: true }, Ok(_)) => (path, true),
+            (Request::AddWatch { path, mode }, Ok(_)) => {
+                return self.watches_all(client, path, Mode::from_wire(*mode).expect("it was accepted"));
+            }
             (Request::CloseSession, Ok(_)) => return self.clients[client].session_over(),
             (Request::Create(create), Ok(Response::Path(made) | Response::PathStat(made, _)))
                 if create.mode.is_sequential() =>
@@ -116,7 +138,6 @@ impl Sim {
             }
             _ => return,
         };
-        let sight = self.sight(zxid, path, of_children);
-        self.clients[client].watches.insert((path.clone(), of_children), sight);
+        self.watches(client, path, of_children, Mode::OneShot);
     }
 }

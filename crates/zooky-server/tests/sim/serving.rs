@@ -155,7 +155,7 @@ impl Sim {
             self.world.model.serve(number, request, self.now.wall_ms)
         };
         self.check_zxids(&logged, before);
-        let replayed = matches!(request, Request::SetWatches { .. });
+        let replayed = matches!(request, Request::SetWatches { .. } | Request::SetWatches2 { .. });
         self.check_events(out, matches!(request, Request::CloseSession), replayed);
         if matches!(request, Request::CloseSession) {
             assert_eq!(out.last(), Some(&Output::Close { conn }));
