@@ -216,7 +216,7 @@ pub enum Request {
     GetAllChildrenNumber { path: String },
     /// The session's identities.
     WhoAmI,
-    /// SASL, which zooky's server refuses.
+    /// SASL, which zooky's server does not have: it answers with no token.
     Sasl { token: Vec<u8> },
     /// Close the session.
     CloseSession,

@@ -66,7 +66,7 @@ impl Core {
         match header.op {
             OpCode::PING => self.answer(&Caller { xid: xid::PING, ..caller }, &Ok(Response::Empty), out),
             OpCode::AUTH => self.auth(&caller, &mut body, out),
-            OpCode::SASL => self.refuse(&caller, 0, ErrorCode::AUTH_FAILED, out),
+            OpCode::SASL => self.sasl(&caller, &mut body, out),
             OpCode::CLOSE_SESSION => self.close_session(&caller, out),
             OpCode::SET_WATCHES | OpCode::SET_WATCHES2 => {
                 self.set_watches(&caller, header.op, &mut body, frame, out);

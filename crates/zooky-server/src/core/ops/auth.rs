@@ -1,4 +1,4 @@
-//! auth and whoAmI.
+//! auth, SASL and whoAmI.
 
 use std::sync::Arc;
 
@@ -38,6 +38,19 @@ impl Core {
         }
         let header = ReplyHeader { xid: caller.xid, zxid: 0, err: ErrorCode::OK };
         self.send(caller.conn, frame_of(|w| header.encode(w)), self.last_zxid, out);
+    }
+
+    /// There is no SASL here, and so the dialogue ends at once, as with the original where none is set up: with no token. The
+    /// connection lives on, and has no more identities than before.
+    pub(in crate::core) fn sasl(&mut self, caller: &Caller, body: &mut Reader<'_>, out: &mut Vec<Output>) {
+        // Whoever sends no token is closed there, too.
+        let Ok(Some(_)) = body.buffer() else { return self.close_conn(caller.conn, out) };
+        let header = ReplyHeader { xid: caller.xid, zxid: 0, err: ErrorCode::OK };
+        let frame = frame_of(|w| {
+            header.encode(w);
+            w.buffer(None);
+        });
+        self.send(caller.conn, frame, self.last_zxid, out);
     }
 }
 
