@@ -49,6 +49,24 @@ fn no_server_is_started_for_a_bad_name() {
     assert!(!user.is_served());
 }
 
+/// Its own entry too: else the locks of a server in it would go with the power.
+#[test]
+fn a_new_state_directory_is_durable() {
+    let home = tempfile::tempdir().unwrap();
+    let top = std::fs::canonicalize(home.path()).unwrap();
+    let trace = top.join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-q", "-yy", "-e", "trace=fsync", "-o"]).arg(&trace).arg(common::ZOOKY);
+    let (code, _, errors) = run(command.args(["server", "status"]).env_clear().env("HOME", &top));
+    assert_eq!(code, 1, "{errors}");
+    assert!(top.join(".local/state/zooky").is_dir());
+    let said = std::fs::read_to_string(trace).unwrap();
+    for above in ["", "/.local", "/.local/state"] {
+        let above = format!("<{}{above}>", top.display());
+        assert!(said.lines().any(|call| call.contains(&above) && call.ends_with("= 0")), "{above}: {said}");
+    }
+}
+
 #[test]
 fn a_newcomer_needs_nothing() {
     let user = User::new();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::durable_dir::make_durable_dir;
 use crate::error::StartError;
 use crate::log::sync_directory;
 
@@ -28,7 +29,7 @@ impl DataDir {
     /// Makes the directory if need be, checks that it is one of ours, and locks it.
     pub(crate) fn open(path: &Path) -> Result<DataDir, StartError> {
         let failed = |what, path: &Path, source| StartError::DataDir { what, path: path.into(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make", path, e))?;
+        make_durable_dir(path).map_err(|e| failed("make", path, e))?;
         if let Some(found) = stranger(path).map_err(|e| failed("read", path, e))? {
             return Err(StartError::NotOurs { path: path.into(), found });
         }
@@ -51,10 +52,6 @@ impl DataDir {
                 .map_err(|e| failed("make private", private, e))?;
         }
         sync_directory(path).map_err(|e| failed("sync", path, e))?;
-        if let Some(parent) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
-            // Whoever may not open the parent has not made the directory either.
-            let _ = sync_directory(parent);
-        }
         Ok(dir)
     }
 

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use zooky_wire::file::{Entry, FileHeader, entry_at};
 use zooky_wire::{CreateMode, ErrorCode, TxnRecord};
 
-const TRACED: &str = "trace=pwrite64,write,fdatasync,fsync,sendto,sendmsg,writev";
+const TRACED: &str = "trace=pwrite64,write,fdatasync,fsync,sendto,sendmsg,writev,mkdir,mkdirat";
 
 #[test]
 fn serve_as_child() {
@@ -75,6 +75,50 @@ fn calls(trace: &Path) -> Vec<Call> {
         });
     }
     calls
+}
+
+/// What the calls of a trace did, in the order in which they returned.
+fn returned(trace: &Path) -> Vec<String> {
+    let text = fs::read_to_string(trace).unwrap();
+    let mut begun = std::collections::HashMap::new();
+    let mut returned = Vec::new();
+    for line in text.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        if let Some(begin) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(pid, begin);
+        } else {
+            let begin = if call.starts_with("<... ") { begun.remove(pid).unwrap_or_default() } else { "" };
+            returned.push(format!("{begin}{call}"));
+        }
+    }
+    returned
+}
+
+#[test]
+fn a_new_data_directory_and_all_above_it_are_synced_before_the_first_answer() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let top = fs::canonicalize(dir.path()).unwrap();
+    let trace = out.path().join("trace");
+    let server = ServerChild::start_under(&strace(&trace, &[]), &top.join("a/b/c"));
+    Raw::connect(server.addr).create("/n", CreateMode::PERSISTENT, b"x").unwrap();
+    drop(server);
+    let calls = returned(&trace);
+    let answered = calls.iter().position(|call| call.contains("<TCP:")).unwrap();
+    let mut durable = 0;
+    for (above, name) in [("", "a"), ("/a", "b"), ("/a/b", "c"), ("/a/b/c", "version-2")] {
+        let above = format!("{}{above}", top.display());
+        let first = |from: usize, what: &str, of: &str| {
+            let is_it = |call: &String| call.starts_with(what) && call.contains(of) && call.ends_with("= 0");
+            calls[from..].iter().position(is_it).map(|at| from + at)
+        };
+        let made = first(durable, "mkdir", &format!("\"{above}/{name}\""));
+        let made = made.unwrap_or_else(|| panic!("{name} is not made behind the sync of what is above it"));
+        // Its entry is in the one above it.
+        let synced = first(made, "fsync", &format!("<{above}>"));
+        durable = synced.unwrap_or_else(|| panic!("{above} is not synced when {name} has been made"));
+        assert!(durable < answered, "{above} is synced behind the first answer");
+    }
 }
 
 #[test]

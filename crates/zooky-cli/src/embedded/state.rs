@@ -9,13 +9,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
+use std::os::unix::fs::{DirEntryExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use zooky_server::make_durable_dir;
 
 /// How long a server may take to stop: it finishes its syncs first.
 const STOP_SECONDS: i64 = 30;
@@ -60,7 +61,8 @@ impl StateDir {
                  set one of them or name servers with --servers",
             ));
         };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        // What lies in it is the server's data: it must not go with a loss of power. A server that is started syncs it again.
+        let made = if path.is_dir() { Ok(()) } else { make_durable_dir(&path) };
         made.map_err(|error| Failure::new(exit::CONFIG, format!("cannot make {}: {error}", path.display())))?;
         Ok(StateDir(path))
     }
