@@ -8,6 +8,7 @@ mod lists;
 use std::fmt::Write;
 use std::path::Path;
 
+use super::listener::BACKLOG;
 use super::{Latency, Numbers};
 use crate::config::Config;
 
@@ -109,7 +110,7 @@ fn server(facts: &Facts, clients: &str) -> String {
 
 fn monitor(facts: &Facts) -> String {
     let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
-    let numbers: [(&str, u64); 14] = [
+    let numbers: [(&str, u64); 15] = [
         ("uptime", facts.numbers.uptime_ms),
         ("min_latency", facts.latency.min_ms),
         ("max_latency", facts.latency.max_ms),
@@ -124,20 +125,38 @@ fn monitor(facts: &Facts) -> String {
         ("global_sessions", facts.numbers.sessions as u64),
         ("local_sessions", 0),
         ("stale_sessions_expired", facts.numbers.sessions_expired),
+        ("connection_rejected", facts.numbers.refused),
     ];
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(text, "zk_avg_latency\t{:?}", facts.latency.mean_ms());
     for (key, value) in numbers {
         let _ = writeln!(text, "zk_{key}\t{value}");
     }
+    if let Some(open) = open_descriptors() {
+        let _ = writeln!(text, "zk_open_file_descriptor_count\t{open}");
+    }
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let _ = writeln!(text, "zk_max_file_descriptor_count\t{}", most.unwrap_or(i64::MAX as u64));
     text
+}
+
+/// How many descriptors the process has open; `None` where the system does not tell.
+fn open_descriptors() -> Option<u64> {
+    let dir = "/proc/self/fd";
+    match std::fs::metadata(dir).ok()?.len() {
+        // Before Linux 6.2 they must be counted, without the one that this takes.
+        0 => std::fs::read_dir(dir).ok().map(|open| open.count().saturating_sub(1) as u64),
+        open => Some(open),
+    }
 }
 
 fn settings(config: &Config, facts: &Facts) -> String {
     let dir = config.data_dir.join("version-2");
+    let size = size(&dir);
     format!(
-        "clientPort={}\nsecureClientPort={}\ndataDir={}\ndataLogDir={}\ntickTime={}\nmaxClientCnxns={}\n\
-         minSessionTimeout={}\nmaxSessionTimeout={}\nserverId=0\n",
+        "clientPort={}\nsecureClientPort={}\ndataDir={}\ndataDirSize={size}\ndataLogDir={}\ndataLogSize={size}\n\
+         tickTime={}\nmaxClientCnxns={}\nminSessionTimeout={}\nmaxSessionTimeout={}\n\
+         clientPortListenBacklog={BACKLOG}\nserverId=0\n",
         facts.port,
         facts.tls_port.map_or(-1, i32::from),
         dir.display(),
@@ -151,9 +170,13 @@ fn settings(config: &Config, facts: &Facts) -> String {
 
 /// Snapshots and logs lie in one directory, so both sizes are its own, as in the original.
 fn sizes(dir: &Path) -> String {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
+    let bytes = size(dir);
     format!("datadir_size: {bytes}\nlogdir_size: {bytes}\n")
+}
+
+fn size(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 fn environment() -> String {

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::error::StartError;
 
 /// How many connections may wait to be accepted: bursts of hundreds are normal when a server comes back.
-const BACKLOG: i32 = 4_096;
+pub(super) const BACKLOG: i32 = 4_096;
 
 /// Takes the address; nothing can connect before [`Listener::listen`].
 pub(crate) fn bind(addr: SocketAddr) -> Result<Socket, StartError> {
