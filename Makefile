@@ -59,12 +59,13 @@ bench: peers ## zooky beside its peers, into docs/benchmarks.md
 	cargo build --release -p zooky-cli -p zooky-bench
 	target/release/zooky-bench
 
-soak: peers ## the long versions of the tests that go on for as long as one lets them
+soak: peers ## the long versions of the tests that go on for as long as one lets them (as root: one mounts disks)
 ifeq ($(NEXTEST),yes)
 	cargo nextest run --workspace --release --profile soak --run-ignored only soak
 else
 	cargo test --workspace --release -- --ignored soak
 endif
+	tests/mutants/run power-no-fsync
 
 mutants: peers ## seeded bugs, each of which must make a test fail
 	tests/mutants/run
