@@ -167,6 +167,39 @@ fn no_more_of_ones_writes_wait_for_the_disk_than_may() {
     assert!(syncs >= creates.len() / 2, "{syncs} syncs for {} writes, two at a time", creates.len());
 }
 
+/// The first long sync is waited for on the loop's own thread; from then on the log's thread has them.
+#[test]
+fn others_are_served_while_the_disk_takes_long() {
+    const ROUNDS: usize = 5;
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let inject = ["-e", "inject=fdatasync:delay_exit=300000"];
+    let server = ServerChild::start_under(&strace(&out.path().join("trace"), &inject), dir.path());
+    let (mut writer, mut reader) =
+        (Raw::connect_for(server.addr, 40_000), Raw::connect_for(server.addr, 40_000));
+    // Nobody writes to it, so that it shows nothing that waits for the disk.
+    reader.create("/read", CreateMode::PERSISTENT, b"x").unwrap();
+    let mut served = Vec::new();
+    for number in 0..ROUNDS {
+        writer.send(&[create(&format!("/n{number}"), CreateMode::PERSISTENT, b"x")]).unwrap();
+        let mut reads = 0;
+        while !has_come(&writer) {
+            assert!(reader.exists("/read", false).is_some());
+            reads += 1;
+        }
+        assert_eq!(writer.reply().unwrap().0.err, ErrorCode::OK);
+        served.push(reads);
+    }
+    // One that waits for the sync, or two, would be answered in each round all the same.
+    assert!(served.iter().sum::<usize>() >= 5 * ROUNDS, "reads answered during each sync: {served:?}");
+}
+
+fn has_come(raw: &Raw) -> bool {
+    raw.stream.set_nonblocking(true).unwrap();
+    let peeked = raw.stream.peek(&mut [0]);
+    raw.stream.set_nonblocking(false).unwrap();
+    !matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
 /// Writes with so many in flight until the server is gone; the paths that were acknowledged.
 fn write_until_closed(client: &mut Raw, depth: usize) -> Vec<String> {
     let mut acknowledged = Vec::new();

@@ -9,6 +9,8 @@
 mod bounds;
 #[path = "support/client.rs"]
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -62,6 +64,7 @@ fn serve_as_child() {
     config.four_letter_words = FourLetterWords::All;
     if let Ok(bound) = std::env::var(ONLY) {
         config.limits = bounds::only(&bound);
+        config.tls = Some(tls::settings());
     } else {
         config.limits.buffer_bytes = BOUND;
         config.limits.core.max_tree_bytes = BOUND as u64;
@@ -70,6 +73,9 @@ fn serve_as_child() {
     }
     let server = Server::start(config).unwrap();
     println!("\nserving {}", server.addr());
+    if let Some(addr) = server.tls_addr() {
+        println!("with TLS {addr}");
+    }
     server.wait().unwrap();
 }
 

@@ -66,6 +66,191 @@ fn every_setting_has_a_flag_a_variable_and_a_line_in_the_documentation() {
     }
 }
 
+/// Each setting with a value of its own, and what that changes in [`Config`]: nothing else.
+const CHANGES: &[(&str, &str, &str, &str)] = &[
+    ("listen", "127.0.0.1:3001", "{ listen: 127.0.0.1:2181", "{ listen: 127.0.0.1:3001"),
+    ("data-dir", "/other", "data_dir: \"/d\"", "data_dir: \"/other\""),
+    ("insecure", "true", "insecure: false", "insecure: true"),
+    ("tls-listen", "0.0.0.0:3002", "{ listen: 127.0.0.1:2281", "{ listen: 0.0.0.0:3002"),
+    ("tls-cert", "/c.pem", "cert: \"/k.pem\"", "cert: \"/c.pem\""),
+    ("tls-key", "/l.pem", "key: \"/k.pem\"", "key: \"/l.pem\""),
+    ("tls-client-ca", "/t.pem", "client_ca: None", "client_ca: Some(\"/t.pem\")"),
+    ("metrics", "127.0.0.1:3003", "metrics: None", "metrics: Some(127.0.0.1:3003)"),
+    (
+        "super-digest",
+        "super:D/InIHSb7yEEbrWz8b9l71RjZJU=",
+        "super_digest: None",
+        "super_digest: Some(\"super:D/InIHSb7yEEbrWz8b9l71RjZJU=\")",
+    ),
+    ("four-letter-words", "dump", "Only({\"mntr\", \"ruok\", \"srvr\"})", "Only({\"dump\"})"),
+    ("tick-time", "3004", "tick: 2s", "tick: 3.004s"),
+    ("min-session-timeout", "3005", "min_session_timeout: None", "min_session_timeout: Some(3.005s)"),
+    ("max-session-timeout", "3006", "max_session_timeout: None", "max_session_timeout: Some(3.006s)"),
+    ("original-passwords", "true", "original_passwords: false", "original_passwords: true"),
+    ("enforce-quota", "true", "enforce_quota: false", "enforce_quota: true"),
+    ("snapshot-transactions", "3007", "snapshot_transactions: 100000", "snapshot_transactions: 3007"),
+    ("snapshots-kept", "3008", "snapshots_kept: 3,", "snapshots_kept: 3008,"),
+    ("log-roll-bytes", "3009", "log_roll_bytes: 67108864", "log_roll_bytes: 3009"),
+    ("max-frame-bytes", "3010", "frame_bytes: 1048575", "frame_bytes: 3010"),
+    ("max-connections", "3011", " connections: 20000", " connections: 3011"),
+    ("max-connections-per-address", "3012", "connections_per_address: 60", "connections_per_address: 3012"),
+    (
+        "max-connections-per-loopback",
+        "3013",
+        "connections_per_loopback: 10000",
+        "connections_per_loopback: 3013",
+    ),
+    ("first-packet-timeout", "3014", "first_packet: 10s", "first_packet: 3.014s"),
+    ("max-outstanding", "3015", "outstanding: 1000", "outstanding: 3015"),
+    ("max-sessions", "3016", "max_sessions: 100000", "max_sessions: 3016"),
+    ("max-watches-per-session", "3017", "max_watches_per_session: 100000", "max_watches_per_session: 3017"),
+    (
+        "max-watch-bytes-per-session",
+        "3018",
+        "max_watch_bytes_per_session: 33554432",
+        "max_watch_bytes_per_session: 3018",
+    ),
+    ("max-watch-bytes", "3019", "max_watch_bytes: 268435456", "max_watch_bytes: 3019"),
+    ("max-tree-bytes", "3020", "max_tree_bytes: 1073741824", "max_tree_bytes: 3020"),
+    ("max-waiting-bytes", "3021", "unread_soft_bytes: 1048576", "unread_soft_bytes: 3021"),
+    ("max-unread-bytes", "3022", "unread_hard_bytes: 67108864", "unread_hard_bytes: 3022"),
+    ("max-buffer-bytes", "3023", "buffer_bytes: 536870912", "buffer_bytes: 3023"),
+];
+
+/// Keys of `zoo.cfg` that are a setting under another name, and the setting's value.
+const KEYS: &[(&str, &str)] = &[
+    ("dataDir=/other", "data-dir"),
+    ("clientPort=3001", "listen"),
+    ("ssl.trustStore.location=/t.pem", "tls-client-ca"),
+    ("DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=", "super-digest"),
+    ("4lw.commands.whitelist=dump", "four-letter-words"),
+    ("tickTime=3004", "tick-time"),
+    ("minSessionTimeout=3005", "min-session-timeout"),
+    ("maxSessionTimeout=3006", "max-session-timeout"),
+    ("enforceQuota=true", "enforce-quota"),
+    ("snapCount=3007", "snapshot-transactions"),
+    ("autopurge.snapRetainCount=3008", "snapshots-kept"),
+    ("jute.maxbuffer=3010", "max-frame-bytes"),
+    ("maxCnxns=3011", "max-connections"),
+    ("metricsProvider.httpPort=3003", "metrics"),
+];
+
+/// Keys that do something of their own, and all that they change.
+const OWN_KEYS: &[(&str, &[(&str, &str)])] = &[
+    ("clientPortAddress=::1", &[("{ listen: 127.0.0.1:2181", "{ listen: [::1]:2181")]),
+    ("secureClientPort=3002", &[("{ listen: 127.0.0.1:2281", "{ listen: 127.0.0.1:3002")]),
+    ("secureClientPortAddress=::1", &[("{ listen: 127.0.0.1:2281", "{ listen: [::1]:2281")]),
+    (
+        "ssl.keyStore.location=/l.pem",
+        &[("cert: \"/k.pem\"", "cert: \"/l.pem\""), ("key: \"/k.pem\"", "key: \"/l.pem\"")],
+    ),
+    ("metricsProvider.httpHost=::1", &[("metrics: None", "metrics: Some([::1]:7000)")]),
+    (
+        "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+        &[("metrics: None", "metrics: Some(127.0.0.1:7000)")],
+    ),
+    (
+        "maxClientCnxns=3012",
+        &[
+            ("connections_per_address: 60", "connections_per_address: 3012"),
+            ("connections_per_loopback: 10000", "connections_per_loopback: 3012"),
+        ],
+    ),
+    ("txnLogSizeLimitInKb=3", &[("log_roll_bytes: 67108864", "log_roll_bytes: 3072")]),
+];
+
+/// What every source of settings begins with below, TLS included.
+const BASE: &str = "dataDir=/d\nssl.keyStore.location=/k.pem\n";
+
+/// The base's settings, changed in these places, as they are printed.
+fn changed(changes: &[(&str, &str)]) -> String {
+    let mut text = format!("{:?}", from_file(BASE).unwrap().config);
+    for (from, to) in changes {
+        assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
+        text = text.replacen(from, to, 1);
+    }
+    text
+}
+
+#[test]
+fn every_flag_and_variable_sets_its_own_field_and_no_other() {
+    let named: Vec<_> = CHANGES.iter().map(|(name, ..)| *name).collect();
+    for setting in SETTINGS {
+        assert!(named.contains(&setting.name), "no row for --{}", setting.name);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("zoo.cfg");
+    std::fs::write(&file, BASE).unwrap();
+    let file = file.to_str().unwrap();
+    for (name, value, from, to) in CHANGES {
+        let expected = changed(&[(from, to)]);
+        let by_flag = resolve(&["--config", file, &format!("--{name}={value}")], &[]).unwrap();
+        assert_eq!(format!("{:?}", by_flag.config), expected, "--{name}");
+        let variable = variable(name);
+        let by_variable = resolve(&["--config", file], &[(&variable, value)]).unwrap();
+        assert_eq!(format!("{:?}", by_variable.config), expected, "{variable}");
+    }
+}
+
+#[test]
+fn every_key_of_a_file_sets_its_own_field_and_no_other() {
+    // All that have a meaning are in one of the tables; `ssl.clientAuth` and `dataLogDir` have tests of their own.
+    let source = include_str!("zoo_cfg.rs");
+    let meant = source.lines().filter(|line| line.contains("\" => Own(") || line.contains("\" => Setting("));
+    let keys: Vec<&str> = meant.filter_map(|line| line.split('"').nth(1)).collect();
+    let lines = KEYS.iter().map(|(line, _)| *line).chain(OWN_KEYS.iter().map(|(line, _)| *line));
+    let tried: Vec<&str> = lines.filter_map(|line| line.split('=').next()).collect();
+    assert!(keys.len() >= 20, "{keys:?}");
+    for key in keys {
+        assert!(tried.contains(&key), "no row for {key}");
+    }
+    let settings = KEYS.iter().map(|(line, name)| {
+        let (.., from, to) = CHANGES.iter().find(|(setting, ..)| setting == name).unwrap();
+        (*line, vec![(*from, *to)])
+    });
+    for (line, changes) in settings.chain(OWN_KEYS.iter().map(|(line, changes)| (*line, changes.to_vec()))) {
+        let Resolved { config, warnings } = from_file(&format!("{BASE}{line}\n")).unwrap();
+        assert_eq!(format!("{config:?}"), changed(&changes), "{line}");
+        assert_eq!(warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn keys_that_have_no_equivalent_say_what_holds_instead() {
+    for (line, said) in [
+        ("skipACL=yes", "line 2: skipACL: ACLs are checked always; ignored"),
+        ("globalOutstandingLimit=10", "line 2: globalOutstandingLimit: --max-outstanding bounds"),
+    ] {
+        let Resolved { config, warnings } = from_file(&format!("dataDir=/d\n{line}\n")).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains(said), "{warnings:?}");
+        assert_eq!(format!("{config:?}"), format!("{:?}", from_file("dataDir=/d\n").unwrap().config));
+    }
+    assert_eq!(from_file("dataDir=/d\nskipACL=no\nclientPortListenBacklog=50\n").unwrap().warnings, [""; 0]);
+}
+
+#[test]
+fn certificates_of_clients_are_needed_as_the_file_says() {
+    let with = |text: &str| from_file(&format!("{text}\n{BASE}"));
+    let authorities = |text: &str| with(text).unwrap().config.tls.unwrap().client_ca;
+    let ca = "ssl.trustStore.location=/t.pem";
+    // Whichever line comes first.
+    for text in [format!("ssl.clientAuth=need\n{ca}"), format!("{ca}\nssl.clientAuth=NEED"), ca.to_string()] {
+        assert_eq!(authorities(&text), Some("/t.pem".into()), "{text}");
+    }
+    for text in [format!("ssl.clientAuth=none\n{ca}"), format!("{ca}\nssl.clientAuth=none")] {
+        assert_eq!(authorities(&text), None, "{text}");
+    }
+    for (value, said) in [
+        ("need", "line 1: ssl.clientAuth: need: name the authorities"),
+        ("want", "line 1: ssl.clientAuth: want: here all"),
+        ("maybe", "line 1: ssl.clientAuth: \"maybe\""),
+    ] {
+        let error = with(&format!("ssl.clientAuth={value}")).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+    assert!(from_file("dataDir=/d\nssl.clientAuth=need\n").is_ok(), "there is no TLS");
+}
+
 #[test]
 fn defaults_in_the_help_are_the_servers() {
     let config = Config::new(LISTEN.into(), "d");

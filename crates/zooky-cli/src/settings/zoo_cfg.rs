@@ -20,12 +20,14 @@ enum Meaning {
     Own(fn(&mut Config, &str) -> Result<(), String>),
     /// Nothing, and nobody misses it.
     Nothing,
+    /// Nothing, and this is what holds instead.
+    Instead(&'static str),
 }
 
 /// Takes the file's text over; returns what the user should know.
 pub(super) fn apply(text: &str, config: &mut Config) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
-    let mut log_dir = None;
+    let (mut log_dir, mut client_auth) = (None, None);
     for (number, key, value) in entries(text) {
         let at = |error: String| format!("line {number}: {key}: {error}");
         if is_ensembles(&key) {
@@ -36,15 +38,24 @@ pub(super) fn apply(text: &str, config: &mut Config) -> Result<Vec<String>, Stri
             log_dir = Some((number, value));
             continue;
         }
-        match meaning(&key) {
+        if key == "ssl.clientAuth" {
+            client_auth = Some((number, value));
+            continue;
+        }
+        match meaning(&key, &value) {
             Some(Meaning::Setting(name)) => {
                 let setting = find(name).ok_or_else(|| at("has no setting".to_string()))?;
                 setting.apply(config, OsStr::new(&value)).map_err(at)?;
             }
             Some(Meaning::Own(set)) => set(config, &value).map_err(at)?,
             Some(Meaning::Nothing) => {}
+            Some(Meaning::Instead(what)) => warnings.push(format!("line {number}: {key}: {what}; ignored")),
             None => warnings.push(format!("line {number}: {key} is not known to this server; ignored")),
         }
+    }
+    if let Some((number, text)) = client_auth {
+        require_certificates(config, &text)
+            .map_err(|error| format!("line {number}: ssl.clientAuth: {error}"))?;
     }
     match log_dir {
         Some((number, dir)) if OsStr::new(&dir) != config.data_dir => Err(format!(
@@ -61,8 +72,29 @@ fn is_ensembles(key: &str) -> bool {
         || matches!(key, "dynamicConfigFile" | "peerType" | "electionPortBindRetry" | "observerMasterPort")
 }
 
-fn meaning(key: &str) -> Option<Meaning> {
-    use Meaning::{Nothing, Own, Setting};
+/// Whether clients need a certificate: looked at behind all other lines, as the authorities may stand in any of them. As in the
+/// original they do unless it says otherwise.
+fn require_certificates(config: &mut Config, text: &str) -> Result<(), String> {
+    let has_authorities = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    match text.to_ascii_lowercase().as_str() {
+        "need" if config.tls.is_some() && !has_authorities => {
+            Err("need: name the authorities of the clients' certificates, ssl.trustStore.location=FILE.pem"
+                .into())
+        }
+        "need" => Ok(()),
+        "none" => {
+            if let Some(tls) = &mut config.tls {
+                tls.client_ca = None;
+            }
+            Ok(())
+        }
+        "want" => Err("want: here all clients need a certificate or none does; write need or none".into()),
+        _ => Err(format!("{text:?} is neither need nor none")),
+    }
+}
+
+fn meaning(key: &str, value: &str) -> Option<Meaning> {
+    use Meaning::{Instead, Nothing, Own, Setting};
     Some(match key {
         "dataDir" => Setting("data-dir"),
         "tickTime" => Setting("tick-time"),
@@ -135,6 +167,10 @@ fn meaning(key: &str) -> Option<Meaning> {
             config.log_roll_bytes = bytes(&format!("{text}k"))?;
             Ok(())
         }),
+        "skipACL" if value == "yes" => Instead("ACLs are checked always"),
+        "globalOutstandingLimit" => Instead(
+            "--max-outstanding bounds each connection's requests, and --max-buffer-bytes those of all",
+        ),
         // In every sample, and of no consequence for one server; or the disk's business, which we see to.
         "initLimit"
         | "syncLimit"
@@ -144,6 +180,8 @@ fn meaning(key: &str) -> Option<Meaning> {
         | "standaloneEnabled"
         | "reconfigEnabled"
         | "syncEnabled"
+        | "skipACL"
+        | "clientPortListenBacklog"
         | "preAllocSize"
         | "snapshot.trust.empty"
         | "localSessionsEnabled"

@@ -1,6 +1,6 @@
 //! One connection's socket and its two buffers.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown};
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +11,7 @@ use rustls::ServerConnection;
 use zooky_wire::{FrameError, frame_end, take_frame};
 
 use super::outgoing::Outgoing;
+use super::sealed::Sealed;
 use super::{Effort, Traffic, metrics};
 use crate::config::Limits;
 
@@ -38,7 +39,7 @@ pub(crate) enum Flushed {
 }
 
 /// So much is written to a socket at once: the kernel copies it, and wakes its reader, while everybody waits.
-const FLUSH_BYTES: usize = 64 << 10;
+pub(super) const FLUSH_BYTES: usize = 64 << 10;
 
 /// Who has sent so much of a frame has room made for all of it.
 const LONG_FRAME: usize = 64 << 10;
@@ -73,9 +74,7 @@ pub(crate) struct Conn {
     pub(crate) effort: Effort,
     socket: TcpStream,
     /// The TLS around it, if there is one.
-    tls: Option<Box<ServerConnection>>,
-    /// The core knows whose certificate it is.
-    certified: bool,
+    sealed: Option<Sealed>,
     input: BytesMut,
     output: Outgoing,
     /// The socket may have bytes to read.
@@ -119,8 +118,7 @@ impl Conn {
             traffic: Traffic::default(),
             effort: Effort::default(),
             socket,
-            tls: None,
-            certified: false,
+            sealed: None,
             input: BytesMut::new(),
             output: Outgoing::default(),
             readable: true,
@@ -153,8 +151,8 @@ impl Conn {
 
     /// Reads once, by way of `scratch`.
     pub(crate) fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
-        if self.tls.is_some() {
-            return self.fill_from_tls(scratch);
+        if self.sealed.is_some() {
+            return self.fill_from_tls(scratch.len());
         }
         match self.socket.read(scratch) {
             Ok(0) => Ok(Fill::End),
@@ -177,55 +175,31 @@ impl Conn {
     /// Whether nothing has come in behind what was taken out, and nothing will: the other side has finished or is gone. Reads
     /// once to find out.
     pub(crate) fn has_left(&mut self, scratch: &mut [u8]) -> bool {
-        self.tls.is_none() && self.input.is_empty() && !matches!(self.fill(scratch), Ok(Fill::Open))
+        self.sealed.is_none() && self.input.is_empty() && !matches!(self.fill(scratch), Ok(Fill::Open))
     }
 
-    /// Reads what has come in, as far as it fits into `scratch`, and takes it out of its TLS records.
-    fn fill_from_tls(&mut self, scratch: &mut [u8]) -> io::Result<Fill> {
-        let Some(tls) = &mut self.tls else { return Ok(Fill::End) };
-        let mut total = 0;
-        while total < scratch.len() {
-            match tls.read_tls(&mut self.socket) {
-                Ok(0) => return Ok(Fill::End),
-                Ok(n) => {
-                    total += n;
-                    self.read_bytes += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    break;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
-            }
-            let state =
-                tls.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-            let waiting = state.plaintext_bytes_to_read();
-            let start = self.input.len();
-            self.input.resize(start + waiting, 0);
-            tls.reader().read_exact(&mut self.input[start..])?;
-            if state.peer_has_closed() {
-                return Ok(Fill::End);
-            }
-        }
-        Ok(Fill::Open)
+    /// Reads about `most` bytes, and takes out of their records what was in them.
+    fn fill_from_tls(&mut self, most: usize) -> io::Result<Fill> {
+        let Some(sealed) = &mut self.sealed else { return Ok(Fill::End) };
+        let came = sealed.fill(&mut self.socket, &mut self.input, most)?;
+        self.read_bytes += came.bytes as u64;
+        self.readable &= !came.emptied;
+        Ok(came.fill)
     }
 
     /// Puts TLS around it, before anything is read.
     pub(crate) fn wrap(&mut self, tls: ServerConnection) {
-        self.tls = Some(Box::new(tls));
+        self.sealed = Some(Sealed::new(tls));
     }
 
     /// Whether TLS has something to say, an answer in its handshake for instance.
     pub(crate) fn wants_flush(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+        self.sealed.as_ref().is_some_and(Sealed::wants_flush)
     }
 
     /// The subject of the client's certificate, once: when the handshake is done and it has proved it.
     pub(crate) fn take_subject(&mut self) -> Option<String> {
-        let tls = self.tls.as_ref().filter(|tls| !tls.is_handshaking() && !self.certified)?;
-        self.certified = true;
-        super::subject::subject(tls.peer_certificates()?.first()?)
+        self.sealed.as_mut()?.take_subject()
     }
 
     /// Whether it is in the middle of a long frame: what that asks takes its time.
@@ -272,8 +246,10 @@ impl Conn {
 
     /// Writes what the socket takes, up to a portion. `ends`: if it is to be closed, then at once.
     pub(crate) fn flush(&mut self, ends: bool) -> io::Result<Flushed> {
-        if self.tls.is_some() {
-            return self.flush_through_tls();
+        if let Some(sealed) = &mut self.sealed {
+            let flushed = sealed.flush(&mut self.socket, &mut self.output)?;
+            self.output.shrink();
+            return Ok(flushed);
         }
         // The last answer leaves together with the end of the connection: one packet less.
         let more = if ends && self.close_when_sent { SendFlags::MORE } else { SendFlags::empty() };
@@ -298,36 +274,15 @@ impl Conn {
         Ok(Flushed::All)
     }
 
-    fn flush_through_tls(&mut self) -> io::Result<Flushed> {
-        let Some(tls) = &mut self.tls else { return Ok(Flushed::All) };
-        loop {
-            // It takes a bounded amount; before the end of the handshake it only keeps it.
-            if !tls.is_handshaking() && !self.output.is_empty() {
-                let taken = tls.writer().write(self.output.first())?;
-                self.output.advance(taken);
-            }
-            if !tls.wants_write() {
-                break;
-            }
-            match tls.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Full),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        self.output.shrink();
-        Ok(if self.output.is_empty() { Flushed::All } else { Flushed::Full })
-    }
-
     /// What all of its buffers take.
     pub(super) fn buffer_bytes(&self) -> usize {
-        self.input.capacity() + self.output.room() + self.held_bytes + self.asked_bytes
+        let sealed = self.sealed.as_ref().map_or(0, Sealed::room);
+        self.input.capacity() + self.output.room() + self.held_bytes + self.asked_bytes + sealed
     }
 
     /// Bytes that wait for the disk or for the reader.
     pub(crate) fn unread_bytes(&self) -> usize {
-        self.held_bytes + self.output.len()
+        self.held_bytes + self.output.len() + self.sealed.as_ref().map_or(0, Sealed::ahead)
     }
 
     /// Whether so much waits for it that no more of its requests should be read.
@@ -338,10 +293,8 @@ impl Conn {
     /// Ends the connection in good order: what was sent still arrives, unless more waits to be read than `reads` times
     /// `scratch`.
     pub(crate) fn shut_down(&mut self, scratch: &mut [u8], reads: usize) {
-        if let Some(tls) = &mut self.tls {
-            // An alert that says why, perhaps; and that this is the end.
-            tls.send_close_notify();
-            let _ = tls.write_tls(&mut self.socket);
+        if let Some(sealed) = &mut self.sealed {
+            sealed.say_goodbye(&mut self.socket);
         }
         // Closing with unread input resets the connection, which may destroy the last answer on its way.
         // All three may fail because the other side is gone: then there is nothing to be done.

@@ -10,6 +10,7 @@ mod listener;
 pub(crate) mod metrics;
 mod numbers;
 mod outgoing;
+mod sealed;
 mod subject;
 mod tls;
 mod traffic;

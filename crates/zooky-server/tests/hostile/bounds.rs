@@ -31,6 +31,7 @@ const LONG: usize = 4_000;
 pub(super) fn only(bound: &str) -> Limits {
     let mut limits = Limits::default();
     (limits.unread_soft_bytes, limits.unread_hard_bytes, limits.buffer_bytes) = (WIDE, WIDE, WIDE);
+    limits.first_packet = Duration::from_secs(600);
     limits.core.max_watches_per_session = WIDE;
     limits.core.max_watch_bytes = WIDE as u64;
     limits.core.max_watch_bytes_per_session = WIDE as u64;
@@ -52,6 +53,7 @@ struct Attacked {
     good: Raw,
     quiet: usize,
     addr: SocketAddr,
+    tls_addr: SocketAddr,
     server: Talk,
     _dir: TempDir,
 }
@@ -59,10 +61,11 @@ struct Attacked {
 impl Attacked {
     fn with_only(bound: &str) -> Attacked {
         let dir = TempDir::new().unwrap();
-        let (server, addr) = serve(dir.path(), Some(bound));
+        let (mut server, addr) = serve(dir.path(), Some(bound));
+        let tls_addr = server.expect_line("with TLS", Duration::from_secs(20)).parse().unwrap();
         let mut good = Raw::connect_for(addr, TIMEOUT_MS);
         good.create("/good", CreateMode::PERSISTENT, b"").unwrap();
-        Attacked { good, quiet: peak(server.pid()), addr, server, _dir: dir }
+        Attacked { good, quiet: peak(server.pid()), addr, tls_addr, server, _dir: dir }
     }
 
     fn connect(&self) -> Raw {
@@ -133,14 +136,48 @@ fn frames_that_never_end_take_no_more_than_all_buffers_may() {
         let _ = raw.raw(&start);
         server.serves();
     }
-    let closed = |raw: &Raw| {
-        raw.stream.set_nonblocking(true).unwrap();
-        !matches!(raw.stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-    };
+    until_few_are_left(&mut open, EACH);
+    server.holds();
+}
+
+fn is_closed(raw: &Raw) -> bool {
+    raw.stream.set_nonblocking(true).unwrap();
+    !matches!(raw.stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// Until no more are open than the bound has room for, with `each` bytes.
+fn until_few_are_left(open: &mut Vec<Raw>, each: usize) {
     zooky_testkit::eventually(Duration::from_secs(20), "most of them to be closed", || {
-        open.retain(|raw| !closed(raw));
-        (open.len() * EACH <= BOUND).then_some(())
+        open.retain(|raw| !is_closed(raw));
+        (open.len() * each <= BOUND).then_some(())
     });
+}
+
+/// What TLS keeps of a message that is not whole counts as well.
+#[test]
+fn handshakes_that_never_end_take_no_more_than_all_buffers_may() {
+    const EACH: usize = 60_000;
+    let mut server = Attacked::with_only("buffers");
+    // A client's hello of nearly 64 KiB, the most that is put together, in records that are whole.
+    let hello = [&[1, 0, 0xff, 0xf0][..], &[7; EACH]].concat();
+    let mut start = Vec::new();
+    for piece in hello.chunks(16 << 10) {
+        start.extend([22, 3, 1]);
+        start.extend(u16::try_from(piece.len()).unwrap().to_be_bytes());
+        start.extend(piece);
+    }
+    let mut open = Vec::new();
+    for number in 0..ATTACK / EACH {
+        let mut raw = Raw::open(server.tls_addr);
+        // One that is closed already takes no more.
+        let _ = raw.raw(&start);
+        open.push(raw);
+        if number % 16 == 0 {
+            server.serves();
+            open.retain(|raw| !is_closed(raw));
+        }
+    }
+    until_few_are_left(&mut open, EACH);
     server.holds();
 }
 

@@ -61,7 +61,15 @@ impl Raw {
     }
 
     fn try_open(addr: SocketAddr) -> std::io::Result<Raw> {
-        let stream = TcpStream::connect(addr)?;
+        Raw::wrap(TcpStream::connect(addr)?)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> Raw {
+        Raw::wrap(stream).unwrap()
+    }
+
+    fn wrap(stream: TcpStream) -> std::io::Result<Raw> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let session = ConnectResponse {
