@@ -184,6 +184,12 @@ impl Recipe {
         })
     }
 
+    /// Whether a try would come to nothing; it creates nothing. Whoever asks for a `report` is told who is in the way.
+    pub(crate) async fn is_blocked(&self, role: Role, report: Option<&WaitingFor>) -> Result<bool, Error> {
+        let session = self.client.session().await?;
+        self.enter(session, role).is_blocked(report).await
+    }
+
     fn enter(&self, session: Session, role: Role) -> Entry<'_> {
         let kind = Kind::written(self.dialect, role);
         let core = Core::new(self.client.unique(), kind, session.id(), self.allow_foreign);
@@ -209,11 +215,11 @@ impl Recipe {
     pub(crate) fn refused(&self, own: Kind, refusal: Refusal) -> Error {
         let path = self.path.to_string();
         match refusal {
-            Refusal::Foreign { child, kind } => {
+            Refusal::Foreign { child, kind, others } => {
                 let (dialect, theirs, ours) = (kind.dialect(), kind.name(), own.name());
-                Error::ForeignContender { path, child, dialect, theirs, ours }
+                Error::ForeignContender { path, child, others, dialect, theirs, ours }
             }
-            Refusal::Unknown { child } => Error::UnknownChild { path, child },
+            Refusal::Unknown { child, others } => Error::UnknownChild { path, child, others },
             Refusal::Exhausted { child } => Error::SequenceExhausted { path, child },
         }
     }
@@ -316,18 +322,8 @@ impl Entry<'_> {
 
     async fn try_once(mut self, report: Option<&WaitingFor>) -> Result<Option<Guard>, Error> {
         let mut revoke = self.recipe.revoke.filter(|_| report.is_some());
-        match self.list().await {
-            Ok(_) if revoke.is_some() => {}
-            Ok(children) => match self.core.would_wait(&children) {
-                Ok(None) => {}
-                Ok(Some(blocker)) => {
-                    self.report(&blocker, report).await;
-                    return Ok(None);
-                }
-                Err(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
-            },
-            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => {}
-            Err(fault) => return Err(fault.into()),
+        if revoke.is_none() && self.is_blocked(report).await? {
+            return Ok(None);
         }
         let mut action = self.core.start();
         loop {
@@ -346,6 +342,24 @@ impl Entry<'_> {
                 Action::Refuse(refusal) => return Err(self.recipe.refused(self.core.kind(), refusal)),
                 other => self.step(other).await?,
             }
+        }
+    }
+
+    /// Whether somebody is in the way, or a vanished holder's delay, by a listing made before anything is created.
+    async fn is_blocked(&self, report: Option<&WaitingFor>) -> Result<bool, Error> {
+        let children = match self.list().await {
+            Ok(children) => children,
+            Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => return Ok(false),
+            Err(fault) => return Err(fault.into()),
+        };
+        let refused = |refusal| self.recipe.refused(self.core.kind(), refusal);
+        if let Some(blocker) = self.core.would_wait(&children).map_err(refused)? {
+            self.report(&blocker, report).await;
+            return Ok(true);
+        }
+        match &self.recipe.delay {
+            Some(delay) => delay.lasts(self.recipe, &self.session, &children, self.role.mode()).await,
+            None => Ok(false),
         }
     }
 

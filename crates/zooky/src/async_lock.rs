@@ -1,5 +1,6 @@
 //! A lock that is asked for now and decided on later: zktools' `ZkAsyncLock`.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::lock::settings;
 use crate::progress::{Progress, Trouble};
-use crate::{Client, Error, FencingToken, Owner};
+use crate::{Client, Error, FencingToken, ForeignContender, Owner};
 
 /// An exclusive lock that joins the queue in the background, while the program goes on.
 ///
@@ -186,6 +187,12 @@ impl Shared {
         phases.wait_for(|phase| wanted(*phase)).await.map_or(Phase::Released, |phase| *phase)
     }
 
+    /// What is asked of the guard, once it has one; `None` if it ends without, or has it no more.
+    async fn of_guard<T>(&self, ask: impl FnOnce(&Guard) -> T) -> Option<T> {
+        self.reaches(|phase| phase != Phase::Enqueued).await;
+        self.guard().as_ref().map(ask)
+    }
+
     fn outcome(&self, phase: Phase) -> Result<(), Error> {
         let path = self.path.to_string();
         match (phase, self.failure.get()) {
@@ -280,13 +287,76 @@ impl Candidate {
     pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         let shared = self.shared().clone();
         async move {
-            shared.reaches(|phase| phase != Phase::Enqueued).await;
-            let lost = shared.guard().as_ref().map(Guard::on_lost);
-            match lost {
+            match shared.of_guard(Guard::on_lost).await {
                 Some(lost) => lost.await,
                 None => shared.lost.load(Ordering::Acquire),
             }
         }
+    }
+
+    /// Asks the server whether it has the lock; see [`Guard::has_lock`]. False without asking while it does not have it, or
+    /// has it no more. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Guard::has_lock`].
+    pub async fn has_lock(&self) -> Result<bool, Error> {
+        let held = self.shared().guard().as_ref().map(|guard| guard.held().clone());
+        match held {
+            Some(held) => held.has_lock().await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether somebody has asked for the lock; see [`Guard::is_revoked`]. Who asks while it waits is heard of as soon as it
+    /// has the lock; false until then, and when it has it no more.
+    pub fn is_revoked(&self) -> bool {
+        self.shared().guard().as_ref().is_some_and(Guard::is_revoked)
+    }
+
+    /// Who asked for the lock first, where the dialect has room for it.
+    pub fn revoked_by(&self) -> Option<Owner> {
+        self.shared().guard().as_ref().and_then(Guard::revoked_by).cloned()
+    }
+
+    /// Resolves when it has the lock and somebody asks for that; never, if it ends before. Cancel-safe.
+    pub async fn revoked(&self) {
+        if !self.on_revoked().await {
+            pending().await
+        }
+    }
+
+    /// A future that waits until it has the lock and then until somebody asks for that: true; false if it ends before. It
+    /// does not keep the candidate.
+    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + use<> {
+        let shared = self.shared().clone();
+        async move {
+            match shared.of_guard(Guard::on_revoked).await {
+                Some(revoked) => revoked.await,
+                None => false,
+            }
+        }
+    }
+
+    /// A contender that came while it had the lock and does not respect that, if one has been seen; see
+    /// [`Guard::foreign_contender`].
+    pub fn foreign_contender(&self) -> Option<ForeignContender> {
+        self.shared().guard().as_ref().and_then(Guard::foreign_contender)
+    }
+
+    /// Resolves when it has the lock and a contender is seen that surely does not respect that; never, if it ends before.
+    /// Cancel-safe.
+    pub async fn foreign(&self) -> ForeignContender {
+        match self.on_foreign().await {
+            Some(found) => found,
+            None => pending().await,
+        }
+    }
+
+    /// A future that waits until it has the lock and then for a contender as [`foreign`](Candidate::foreign) has it; `None`
+    /// if it ends before. It does not keep the candidate.
+    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + use<> {
+        let shared = self.shared().clone();
+        async move { shared.of_guard(Guard::on_foreign).await?.await }
     }
 
     /// The guard, to be kept instead of the candidate; `None` if it does not have the lock.

@@ -14,6 +14,7 @@ use crate::Error;
 use crate::acquire::Recipe;
 use crate::cleanup::{self, Pause};
 use crate::core::delay::{marker, stale};
+use crate::core::dialect::Mode;
 use crate::guard::Guard;
 use crate::multi::first_error;
 
@@ -131,6 +132,17 @@ impl LockDelay {
                 Marked::Lost => return Ok(Settled::Lost),
             }
         }
+    }
+
+    /// Whether a vanished holder's delay is not over for one who comes in `mode`, by a listing from before.
+    pub(crate) async fn lasts(
+        &self,
+        recipe: &Recipe,
+        session: &Session,
+        children: &[String],
+        mode: Mode,
+    ) -> Result<bool, Error> {
+        Ok(!self.left(recipe, session, &stale(children, mode)).await?.is_zero())
     }
 
     /// How long these markers are yet to be waited for.

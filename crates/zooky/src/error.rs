@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::strangers::Others;
 use crate::inspect::Contender;
 use crate::{Dialect, ParseTokenError};
 
@@ -87,16 +88,18 @@ pub enum Error {
     /// respect.
     #[error(
         "{path}/{child} is a contender of {theirs}, which does not share a queue with {ours} (as which zooky \
-         contends): both could hold the lock. Use another path, or let all clients of this lock speak one dialect"
+         contends): both could hold the lock. Use another path, or let all clients of this lock speak one dialect{others}"
     )]
     ForeignContender {
         /// The lock's path.
         path: String,
-        /// The child.
+        /// The child; of several, the one that came first.
         child: String,
-        /// Who writes such names.
+        /// Further children for which ours would be refused, whatever they are.
+        others: Others,
+        /// Who writes names as the child's.
         dialect: Dialect,
-        /// The kind of lock that it belongs to.
+        /// The kind of lock that the child belongs to.
         theirs: &'static str,
         /// The kind of lock as which we came.
         ours: &'static str,
@@ -116,12 +119,14 @@ pub enum Error {
         recipe: &'static str,
     },
     /// A child that no known client writes.
-    #[error("{path}/{child} is no contender of any known client; is {path} really a lock?")]
+    #[error("{path}/{child} is no contender of any known client; is {path} really a lock?{others}")]
     UnknownChild {
         /// The lock's path.
         path: String,
-        /// The child.
+        /// The child; of several, the first by its name.
         child: String,
+        /// Further children of this sort.
+        others: Others,
     },
     /// The directory's 31-bit counter is near its end, where the order of contenders breaks down.
     #[error(

@@ -155,16 +155,7 @@ impl Guard {
     /// # Errors
     /// The connection broke, or the server refuses to tell.
     pub async fn has_lock(&self) -> Result<bool, Error> {
-        let tenure = &self.held.tenure;
-        if tenure.state() == GuardState::Lost {
-            return Ok(false);
-        }
-        let flight = tenure.session.flight();
-        let (synced, seen) = (tenure.session.sync(&tenure.node), tenure.session.exists(&tenure.node));
-        drop(flight);
-        synced.await?;
-        let ours = seen.await?.is_some_and(|stat| stat.ephemeral_owner == tenure.session.id());
-        Ok(ours && tenure.state() != GuardState::Lost)
+        self.held.has_lock().await
     }
 
     /// Whether somebody has asked for the lock, or taken it away by an immediate revocation (then it
@@ -226,7 +217,7 @@ impl Guard {
 
     /// A future for another task, which does not keep the lock: the contender as [`foreign`](Guard::foreign) has it,
     /// `None` if the lock was released or lost before. It goes on through upgrades and downgrades.
-    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + 'static {
+    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + use<> {
         let mut held = self.held.clone();
         async move {
             loop {
@@ -319,6 +310,20 @@ impl Held {
             None => Some(self.tenure.clone()),
             Some(seat) => seat.leave(),
         }
+    }
+
+    /// See [`Guard::has_lock`].
+    pub(crate) async fn has_lock(&self) -> Result<bool, Error> {
+        let tenure = &self.tenure;
+        if tenure.state() == GuardState::Lost {
+            return Ok(false);
+        }
+        let flight = tenure.session.flight();
+        let (synced, seen) = (tenure.session.sync(&tenure.node), tenure.session.exists(&tenure.node));
+        drop(flight);
+        synced.await?;
+        let ours = seen.await?.is_some_and(|stat| stat.ephemeral_owner == tenure.session.id());
+        Ok(ours && tenure.state() != GuardState::Lost)
     }
 
     pub(crate) fn tenure(&self) -> &Arc<Tenure> {

@@ -71,6 +71,7 @@ pub use async_lock::{AsyncLock, Candidate};
 pub use clean::{Cleaned, Hurts, Kept, RemovedDirectory, clean, clean_preview, remove};
 pub use client::Client;
 pub use core::dialect::{Dialect, Mode};
+pub use core::strangers::Others;
 pub use core::value::Value;
 pub use election::{Election, LeaderObserver, Leadership};
 pub use error::Error;

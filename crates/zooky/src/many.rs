@@ -13,7 +13,8 @@ use crate::core::dialect::{Role, Written};
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::limit::limited;
-use crate::{Client, Dialect, Error, FencingToken, Owner};
+use crate::observe;
+use crate::{Client, Dialect, Error, FencingToken, ForeignContender, Owner};
 
 /// One of several locks: its path, and how it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +187,12 @@ impl MultiLock {
     }
 
     async fn try_all(&self, report: Option<&WaitingFor>) -> Result<Option<MultiGuard>, Error> {
+        // All are looked at before anything is created: the first one by its own try.
+        for (recipe, role) in self.locks.iter().skip(1) {
+            if observe::look(role.mode(), recipe.is_blocked(*role, report)).await? {
+                return Ok(None);
+            }
+        }
         let mut taken = MultiGuard { guards: Vec::with_capacity(self.locks.len()) };
         for (recipe, role) in &self.locks {
             match recipe.try_acquire(*role, report).await? {
@@ -256,6 +263,59 @@ impl MultiGuard {
     /// released before that was noticed.
     pub fn on_lost(&self) -> impl Future<Output = bool> + Send + use<> {
         first(self.guards.iter().map(Guard::on_lost).collect::<Vec<_>>())
+    }
+
+    /// Asks the server whether all of the locks are still held; see [`Guard::has_lock`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Guard::has_lock`].
+    pub async fn has_lock(&self) -> Result<bool, Error> {
+        for guard in &self.guards {
+            if !guard.has_lock().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether somebody has asked for one of the locks; see [`Guard::is_revoked`].
+    pub fn is_revoked(&self) -> bool {
+        self.guards.iter().any(Guard::is_revoked)
+    }
+
+    /// Who asked, where the dialect has room for it; for which lock, its [guard](MultiGuard::guards) tells.
+    pub fn revoked_by(&self) -> Option<&Owner> {
+        self.guards.iter().find_map(Guard::revoked_by)
+    }
+
+    /// Resolves when somebody asks for one of the locks; see [`Guard::revoked`]. Cancel-safe.
+    pub async fn revoked(&self) {
+        first(self.guards.iter().map(Guard::revoked)).await;
+    }
+
+    /// A future for another task, which does not keep the locks: true once somebody asks for one of them, false if they were
+    /// released or one was lost before.
+    pub fn on_revoked(&self) -> impl Future<Output = bool> + Send + use<> {
+        first(self.guards.iter().map(Guard::on_revoked).collect::<Vec<_>>())
+    }
+
+    /// A contender that came while the locks were held and does not respect one of them, if one has been seen: a
+    /// [certain](ForeignContender::certain) one before others; see [`Guard::foreign_contender`].
+    pub fn foreign_contender(&self) -> Option<ForeignContender> {
+        let seen = self.guards.iter().filter_map(Guard::foreign_contender);
+        seen.reduce(|first, next| if next.certain && !first.certain { next } else { first })
+    }
+
+    /// Resolves when a contender is seen that surely does not respect one of the locks; see [`Guard::foreign`].
+    /// Cancel-safe.
+    pub async fn foreign(&self) -> ForeignContender {
+        first(self.guards.iter().map(Guard::foreign)).await
+    }
+
+    /// A future for another task, which does not keep the locks: the contender as [`foreign`](MultiGuard::foreign) has it,
+    /// `None` if the locks were released or one was lost before.
+    pub fn on_foreign(&self) -> impl Future<Output = Option<ForeignContender>> + Send + use<> {
+        first(self.guards.iter().map(Guard::on_foreign).collect::<Vec<_>>())
     }
 
     /// Releases all of them, the last one first, and waits until their nodes are deleted. If the future is dropped,

@@ -56,11 +56,29 @@ pub(crate) async fn attempt(
     let span = debug_span!("acquire", path, %mode, token = field::Empty);
     let result = acquire.instrument(span.clone()).await;
     match &result {
-        Ok(None) => by_mode!(counter, "zooky_lock_busy_total", mode).increment(1),
+        Ok(None) => busy(mode),
         Ok(Some(guard)) => tell(&span, mode, begun, Ok(guard)),
         Err(fault) => tell(&span, mode, begun, Err(fault)),
     }
     result
+}
+
+/// The same for a look before a try: what is free is counted by the try.
+pub(crate) async fn look(
+    mode: Mode,
+    is_blocked: impl Future<Output = Result<bool, Error>>,
+) -> Result<bool, Error> {
+    let result = is_blocked.await;
+    match &result {
+        Ok(true) => busy(mode),
+        Ok(false) => {}
+        Err(fault) => failure(fault),
+    }
+    result
+}
+
+fn busy(mode: Mode) {
+    by_mode!(counter, "zooky_lock_busy_total", mode).increment(1);
 }
 
 fn tell(span: &Span, mode: Mode, begun: BootInstant, result: Result<&Guard, &Error>) {

@@ -1,31 +1,31 @@
 //! A lock that outlives its session, and is taken back by a key.
 
+mod guard;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use zooky_client::{
     Acl, ConnectError, Create, CreateKind, CreateMode, Error as SessionError, ErrorCode, MultiOp, Session,
-    Stat, State,
+    Stat,
 };
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup::Pause;
 use crate::core::dialect::Role;
-use crate::core::message;
 use crate::core::queue::Queue;
 use crate::core::swap;
 use crate::core::tenancy::Record;
 use crate::doubt::Refusals;
-use crate::guard::{Guard, GuardState};
+use crate::guard::Guard;
 use crate::head::Head;
 use crate::inspect::Contender;
 use crate::limit::limited;
 use crate::lock::settings;
 use crate::multi::{self, first_error};
-use crate::tenure::Flag;
-use crate::{Client, Error, FencingToken, Owner};
+use crate::{Client, Error, Owner};
+
+pub use guard::PersistentGuard;
 
 /// An exclusive lock that stays held when its holder's session or process ends, until somebody with the same key takes it
 /// back or releases it.
@@ -33,7 +33,7 @@ use crate::{Client, Error, FencingToken, Owner};
 /// It waits in the queue of the other locks on its path, as [`crate::Lock`] does. Once granted, its ephemeral node is
 /// replaced, in one transaction, by a persistent one of the same name; so all clients of the dialect respect it. The key
 /// and a count stand in the node's data. Whoever comes with the key takes the lock back, at once and past the queue: the count
-/// in the [`FencingToken`] rises, and the guard before it turns [lost](PersistentGuard::lost). Of two who take it back
+/// in the [`FencingToken`](crate::FencingToken) rises, and the guard before it turns [lost](PersistentGuard::lost). Of two who take it back
 /// at once, the one with the larger count is the holder.
 ///
 /// **A key stands for one owner** (a job, a shard), who runs once at a time. The old holder and the new are not kept apart by
@@ -368,208 +368,6 @@ async fn undo(client: Client, node: String, holder: String) {
             Ok(()) | Err(SessionError::NoNode { .. }) => return,
             Err(SessionError::NoAuth { .. }) => {
                 return tracing::error!(node, "a persistent node may not be removed, and stays behind");
-            }
-            Err(_) => pause.next().await,
-        }
-    }
-}
-
-/// A held [`PersistentLock`]. **Dropping it does not release the lock**: that takes [`PersistentGuard::release`].
-#[must_use = "the lock stays held without it; release it when the work is done"]
-#[derive(Debug)]
-pub struct PersistentGuard {
-    shared: Arc<Tenancy>,
-    minder: AbortHandle,
-}
-
-#[derive(Debug)]
-struct Tenancy {
-    recipe: Recipe,
-    node: String,
-    record: Record,
-    line: Vec<u8>,
-    version: AtomicI32,
-    /// The node is watched on the present session.
-    watched: AtomicBool,
-    lost: Flag,
-    revoked: Flag,
-}
-
-impl PersistentGuard {
-    fn new(recipe: &Recipe, node: String, record: Record, version: i32) -> PersistentGuard {
-        let shared = Arc::new(Tenancy {
-            line: record.line(&recipe.owner.since_now().to_line()),
-            recipe: recipe.clone(),
-            node,
-            record,
-            version: AtomicI32::new(version),
-            watched: AtomicBool::new(true),
-            lost: Flag::default(),
-            revoked: Flag::default(),
-        });
-        let minder = recipe.client.runtime().spawn(mind(shared.clone())).abort_handle();
-        PersistentGuard { shared, minder }
-    }
-
-    /// The lock's path.
-    pub fn lock_path(&self) -> &str {
-        &self.shared.recipe.path
-    }
-
-    /// The path of its node.
-    pub fn path(&self) -> &str {
-        &self.shared.node
-    }
-
-    /// The token to fence writes with: larger for each one who takes the lock back.
-    pub fn fencing_token(&self) -> FencingToken {
-        FencingToken::new(self.shared.record.czxid, self.shared.record.count)
-    }
-
-    /// Whether the lock is held, as far as is known now. [`Suspect`](GuardState::Suspect) while no server is heard of: the
-    /// lock is still held under the key, but somebody else may have taken it back. It does not end by a deadline.
-    pub fn state(&self) -> GuardState {
-        let session = self.shared.recipe.client.current();
-        if self.shared.lost.is_up() {
-            GuardState::Lost
-        } else if !self.shared.watched.load(Ordering::Acquire)
-            || session.state() != State::Connected
-            || session.is_suspect()
-        {
-            GuardState::Suspect
-        } else {
-            GuardState::Held
-        }
-    }
-
-    /// Whether the lock is not known to be lost.
-    pub fn is_held(&self) -> bool {
-        self.state() != GuardState::Lost
-    }
-
-    /// Resolves when it is known that somebody took the lock back, or that its node was deleted. Cancel-safe.
-    pub async fn lost(&self) {
-        self.shared.lost.wait().await;
-    }
-
-    /// Whether somebody has asked for the lock; see [`Guard::is_revoked`].
-    pub fn is_revoked(&self) -> bool {
-        self.shared.revoked.is_up()
-    }
-
-    /// Resolves when somebody asks for the lock. Cancel-safe.
-    pub async fn revoked(&self) {
-        self.shared.revoked.wait().await;
-    }
-
-    /// Releases the lock and waits until its node is deleted, over reconnects and new sessions. If the future is dropped, the
-    /// release goes on in the background.
-    ///
-    /// # Errors
-    /// [`Error::Lost`]: somebody had taken it back, or deleted it, before. The server forbids it; the lock is then still
-    /// held. The client was closed.
-    pub async fn release(self) -> Result<(), Error> {
-        self.minder.abort();
-        let runtime = self.shared.recipe.client.runtime().clone();
-        let releasing = runtime.spawn(release(self.shared.clone()));
-        releasing.await.unwrap_or(Err(Error::Session(SessionError::Closed)))
-    }
-}
-
-impl Drop for PersistentGuard {
-    fn drop(&mut self) {
-        self.minder.abort();
-    }
-}
-
-async fn release(shared: Arc<Tenancy>) -> Result<(), Error> {
-    let lost = || Err(Error::Lost { path: shared.recipe.path.to_string() });
-    let (mut sent, mut refusals) = (false, Refusals::default());
-    loop {
-        let session = match shared.recipe.client.session().await {
-            Ok(session) => session,
-            Err(fault) if no_server(&fault) => continue,
-            Err(fault) => return Err(fault),
-        };
-        let version = shared.version.load(Ordering::Acquire);
-        match session.delete(&shared.node, version).await {
-            Ok(()) => return Ok(()),
-            Err(SessionError::NoNode { .. }) => return if sent { Ok(()) } else { lost() },
-            // Somebody asked for it, or took it back.
-            Err(SessionError::BadVersion { .. }) => match look(&session, &shared.node).await {
-                Ok((data, stat)) if shared.is_ours(&data) => {
-                    shared.version.store(stat.version, Ordering::Release);
-                    refusals.again(&session, &shared.node, version);
-                }
-                // The leader has it.
-                Err(SessionError::NoNode { .. }) => refusals.again(&session, &shared.node, version),
-                Ok(_) => return lost(),
-                Err(_) => {}
-            },
-            Err(SessionError::NoAuth { path }) => return Err(SessionError::NoAuth { path }.into()),
-            Err(fault) => sent |= fault.is_ambiguous(),
-        }
-    }
-}
-
-impl Tenancy {
-    /// Data without any record were written by somebody who asks for the lock in another dialect's words, or by accident:
-    /// nobody else can hold the lock by them.
-    fn is_ours(&self, data: &[u8]) -> bool {
-        Record::read(data).is_none_or(|record| record.holder == self.record.holder)
-    }
-}
-
-/// Watches the node, over all sessions: somebody else's record in it, or no node, means that the lock is lost.
-async fn mind(shared: Arc<Tenancy>) {
-    let name = shared.node.rsplit('/').next().unwrap_or_default().to_owned();
-    let mut pause = Pause::new();
-    loop {
-        let session = match shared.recipe.client.session().await {
-            Ok(session) => session,
-            Err(fault) if no_server(&fault) => continue,
-            Err(_) => return shared.watched.store(false, Ordering::Release),
-        };
-        // A new session may be at a server that is behind.
-        let flight = session.flight();
-        let synced = session.sync(&shared.node);
-        let read = session.get_watch(&shared.node);
-        drop(flight);
-        let read = match synced.await {
-            Ok(()) => read.await,
-            Err(fault) => Err(fault),
-        };
-        match read {
-            Ok((data, stat, watch)) => {
-                if !shared.is_ours(&data) {
-                    tracing::warn!(
-                        node = shared.node,
-                        "a persistent lock was taken back with its key: it is lost"
-                    );
-                    shared.lost.raise();
-                    return;
-                }
-                shared.version.store(stat.version, Ordering::Release);
-                shared.watched.store(true, Ordering::Release);
-                if message::asks(&name, &data) {
-                    shared.revoked.raise();
-                }
-                if Record::read(&data).is_none() {
-                    // Written over; without its key nobody could take it back.
-                    let _ = session.set(&shared.node, shared.line.clone(), stat.version).await;
-                }
-                let _ = watch.await;
-                if session.state() == State::Lost {
-                    shared.watched.store(false, Ordering::Release);
-                }
-            }
-            Err(SessionError::NoNode { .. }) => {
-                tracing::error!(
-                    node = shared.node,
-                    "somebody deleted the node of a persistent lock: it is lost"
-                );
-                shared.lost.raise();
-                return;
             }
             Err(_) => pause.next().await,
         }

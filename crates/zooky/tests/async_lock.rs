@@ -7,9 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::proxy::Proxy;
-use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path};
+use common::{LONG, Observer, client, client_with_timeout, come, eventually, in_time, path};
 use zooky::session::CreateMode;
-use zooky::{Acl, AsyncLock, Error, GuardState, Lock};
+use zooky::{Acl, AsyncLock, Error, GuardState, Lock, Owner, Revoke};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -191,6 +191,42 @@ async fn it_joins_again_with_a_new_session(hosts: String) {
     let errors = candidate.errors();
     assert!(errors.iter().any(|trouble| trouble.code == Some(-112)), "{errors:?}");
     candidate.release().await.unwrap();
+}
+
+backends!(it_hears_who_asks_and_who_does_not_respect_it:
+    ours_it_hears_who_asks_and_who_does_not_respect_it,
+    apache_it_hears_who_asks_and_who_does_not_respect_it);
+
+async fn it_hears_who_asks_and_who_does_not_respect_it(hosts: String) {
+    let path = path("told");
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let plain = Lock::new(&one, &path).unwrap();
+    let holder = plain.acquire().await.unwrap();
+    let candidate = AsyncLock::new(&two, &path).unwrap().enqueue();
+    let (asked, stranger) = (tokio::spawn(candidate.on_revoked()), tokio::spawn(candidate.on_foreign()));
+    assert!(candidate.created().await);
+    // Asked while it waits, it hears of that when it has the lock.
+    let asker = plain.with_owner(Owner::this_process().with_id("asker"));
+    assert_eq!(asker.revoke_all(Revoke::ask()).await.unwrap().asked.len(), 2);
+    assert!(!candidate.is_revoked() && !candidate.has_lock().await.unwrap());
+    holder.release().await.unwrap();
+    in_time(LONG / 2, "being asked", candidate.revoked()).await;
+    assert!(candidate.is_revoked() && asked.await.unwrap() && candidate.has_lock().await.unwrap());
+    assert_eq!(candidate.revoked_by().unwrap().id.as_deref(), Some("asker"));
+
+    assert!(candidate.foreign_contender().is_none());
+    let name = come(&observer, &path, "_c_01234567-89ab-4def-8123-456789abcdef-lock-").await;
+    assert_eq!(in_time(LONG / 2, "the stranger", candidate.foreign()).await.path, name);
+    assert_eq!(stranger.await.unwrap().unwrap().path, name);
+    assert!(candidate.foreign_contender().unwrap().certain && candidate.is_acquired());
+    candidate.release().await.unwrap();
+    assert!(!candidate.has_lock().await.unwrap() && candidate.foreign_contender().is_none());
+    // Let go before it has the lock: nobody is told.
+    let candidate = AsyncLock::new(&two, &common::path("let-go")).unwrap().enqueue();
+    let (asked, stranger) = (candidate.on_revoked(), candidate.on_foreign());
+    candidate.release().await.unwrap();
+    assert!(!asked.await && stranger.await.is_none());
 }
 
 backends!(a_lost_one_says_so: ours_a_lost_one_says_so, apache_a_lost_one_says_so);

@@ -50,14 +50,21 @@ fn every_recipe_blocks(hosts: &str) {
     assert_eq!(guard.fencing_tokens().map(|(path, _)| path).collect::<Vec<_>>(), ["/b/x", "/b/y"]);
     assert!(several.try_acquire().unwrap().is_none());
     assert!(several.acquire_timeout(SHORT).unwrap_err().is_timeout());
-    assert!(!guard.wait_lost(SHORT).unwrap());
+    assert!(!guard.wait_lost(SHORT).unwrap() && guard.has_lock().unwrap());
+    assert!(
+        !guard.is_revoked() && !guard.wait_revoked(SHORT).unwrap() && guard.foreign_contender().is_none()
+    );
     guard.release().unwrap();
 
     let persistent = PersistentLock::new(&client, "/b/persistent", "key").unwrap();
     assert!(persistent.take_back().unwrap().is_none());
     let first = persistent.acquire().unwrap();
+    let lost = mpsc::channel();
+    first.on_lost(move || lost.0.send(()).unwrap());
     let second = persistent.acquire_timeout(LONG).unwrap();
     assert!(second.fencing_token() > first.fencing_token() && first.wait_lost(LONG).unwrap());
+    lost.1.recv_timeout(LONG).unwrap();
+    assert!(!first.has_lock().unwrap() && second.has_lock().unwrap());
     assert!(matches!(first.release(), Err(Error::Lost { .. })));
     assert_eq!(second.state(), GuardState::Held);
     second.release().unwrap();
@@ -68,6 +75,7 @@ fn every_recipe_blocks(hosts: &str) {
         AsyncLock::new(&client, "/b/async").unwrap().set(|lock| lock.dialect(zooky::Dialect::Zktools));
     let candidate = later.unwrap().enqueue();
     candidate.on_acquired(move |candidate| {
+        assert!(candidate.has_lock().unwrap() && !candidate.is_revoked());
         acquired.0.send(candidate.fencing_token()).unwrap();
         candidate.release().unwrap();
     });

@@ -175,14 +175,26 @@ async fn readers_wait_for_writers_only(hosts: String) {
     let after = rw.try_read().await.unwrap().expect("nor does a dead one's");
     beside.release().await.unwrap();
     after.release().await.unwrap();
+    let changes = observer.changes(&path).await;
     assert!(rw.try_write().await.unwrap().is_none(), "but a writer it does");
+    let fault = rw.write_timeout(Duration::ZERO).await.unwrap_err();
+    assert!(fault.is_timeout(), "{fault}");
+    assert_eq!(
+        observer.changes(&path).await,
+        changes,
+        "a try looks at the markers before it creates anything"
+    );
 
     let vanishing = Vanishing::new(&hosts).await;
     let path = common::path("writer");
     let gone = RwLock::new(&vanishing.client, &path).unwrap().lock_delay(FOR_EVER).write().await.unwrap();
     vanishing.vanish(&observer, gone.path()).await;
-    let rw = RwLock::new(&client(&hosts).await, &path).unwrap().lock_delay(FOR_EVER);
+    let client = client(&hosts).await;
+    catch_up(&client).await;
+    let rw = RwLock::new(&client, &path).unwrap().lock_delay(FOR_EVER);
+    let changes = observer.changes(&path).await;
     assert!(rw.try_read().await.unwrap().is_none());
+    assert_eq!(observer.changes(&path).await, changes, "nor here");
 }
 
 backends!(dropped_at_any_await_it_leaves_nothing: ours_dropped_at_any_await_it_leaves_nothing, apache_dropped_at_any_await_it_leaves_nothing);

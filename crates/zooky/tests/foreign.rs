@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::proxy::{Proxy, op};
-use common::{Observer, client, config, eventually, path};
+use common::{Observer, client, client_with_timeout, come, config, eventually, path};
 use zooky::session::{CreateMode, Error as SessionError};
-use zooky::{Acl, Client, Dialect, Error, Lock, RwLock};
+use zooky::{Acl, Client, Dialect, Error, Lock, PersistentLock, RwLock};
 
 const HEX: &str = "0123456789abcdef0123456789abcdef";
 const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -79,7 +79,7 @@ async fn unknown_children_are_refused(hosts: String) {
         let lock = Lock::new(&client, &path).unwrap();
         for fault in [lock.acquire().await.unwrap_err(), lock.try_acquire().await.unwrap_err()] {
             assert!(
-                matches!(&fault, Error::UnknownChild { path: at, child } if *at == path && child == name),
+                matches!(&fault, Error::UnknownChild { path: at, child, .. } if *at == path && child == name),
                 "{fault}"
             );
         }
@@ -87,6 +87,37 @@ async fn unknown_children_are_refused(hosts: String) {
         assert_eq!(observer.count(&path, 1).await, [name]);
         lock.allow_foreign(true).acquire().await.unwrap().release().await.unwrap();
     }
+}
+
+backends!(all_who_are_in_the_way_are_named: ours_all_who_are_in_the_way_are_named, apache_all_who_are_in_the_way_are_named);
+
+async fn all_who_are_in_the_way_are_named(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let client = client(&hosts).await;
+    let path = path("in-the-way");
+    let (first, second) = (format!("_c_{UUID}-lock-0000000003"), format!("{HEX}-lock--0000000004"));
+    let unknown: Vec<_> = (0..10).map(|n| format!("child-{n}")).collect();
+    for name in unknown.iter().chain([&second, &first]) {
+        observer.make(&format!("{path}/{name}")).await;
+    }
+    let lock = Lock::new(&client, &path).unwrap();
+    for fault in [lock.acquire().await.unwrap_err(), lock.try_acquire().await.unwrap_err()] {
+        let text = fault.to_string();
+        let Error::ForeignContender { child, others, dialect, .. } = fault else { panic!("{text}") };
+        assert_eq!((&child, dialect), (&first, Dialect::Curator));
+        // Contenders before other things; and no more names than one reads.
+        assert_eq!(others.names[0], second);
+        assert_eq!((&others.names[1..], others.more), (&unknown[..7], 3));
+        assert!(text.contains(&format!("{path}/{first} ")) && text.contains(&second), "{text}");
+        assert!(text.ends_with("child-6, and 3 more)"), "{text}");
+    }
+    for name in [first, second] {
+        observer.session.delete(&format!("{path}/{name}"), -1).await.unwrap();
+    }
+    client.session().await.unwrap().sync("/").await.unwrap();
+    let fault = lock.acquire().await.unwrap_err();
+    let Error::UnknownChild { child, others, .. } = &fault else { panic!("{fault}") };
+    assert_eq!((child, &others.names[..], others.more), (&unknown[0], &unknown[1..9], 1), "{fault}");
 }
 
 backends!(an_acl_keeps_others_out: ours_an_acl_keeps_others_out, apache_an_acl_keeps_others_out);
@@ -153,13 +184,6 @@ async fn a_lock_below_an_ephemeral_is_refused(hosts: String) {
     assert!(matches!(fault, Error::Session(SessionError::NoChildrenForEphemerals { .. })), "{fault}");
 }
 
-/// A contender of a stock client, as a plain node.
-async fn come(observer: &Observer, path: &str, stem: &str) -> String {
-    let path = format!("{path}/{stem}");
-    let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
-    observer.session.create(&path, "stock", mode, &Acl::open()).await.unwrap().path
-}
-
 backends!(a_foreign_second_comer_is_reported: ours_a_foreign_second_comer_is_reported, apache_a_foreign_second_comer_is_reported);
 
 async fn a_foreign_second_comer_is_reported(hosts: String) {
@@ -223,6 +247,39 @@ async fn who_waits_for_ours_is_not_reported(hosts: String) {
     let nobody = guard.on_foreign();
     guard.release().await.unwrap();
     assert!(nobody.await.is_none());
+}
+
+backends!(a_persistent_guard_reports_over_sessions:
+    ours_a_persistent_guard_reports_over_sessions,
+    apache_a_persistent_guard_reports_over_sessions);
+
+async fn a_persistent_guard_reports_over_sessions(hosts: String) {
+    let path = path("second-persistent");
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client_with_timeout(&proxy.hosts(), Duration::from_secs(1)).await;
+    let lock = PersistentLock::new(&client, &path, "key").unwrap();
+    let guard = lock.acquire().await.unwrap();
+    let told = guard.on_foreign();
+    // One that waits for ours, and one that nobody knows.
+    come(&observer, &path, &format!("{HEX}__lock__")).await;
+    observer.make(&format!("{path}/config")).await;
+    let doubtful = eventually("a doubtful one", || async { guard.foreign_contender() }).await;
+    assert_eq!((doubtful.path, doubtful.certain), (format!("{path}/config"), false));
+    // It comes while the holder has no session.
+    let session = client.current();
+    proxy.refuse();
+    session.lost().await;
+    let name = come(&observer, &path, &format!("_c_{UUID}-lock-")).await;
+    proxy.admit();
+    for seen in [guard.foreign().await, told.await.unwrap(), guard.foreign_contender().unwrap()] {
+        assert_eq!((seen.path.as_str(), seen.certain), (name.as_str(), true));
+    }
+    // It is told, no more; and whoever takes the lock back is told, too.
+    assert!(guard.is_held() && guard.has_lock().await.unwrap());
+    let next = lock.take_back().await.unwrap().unwrap();
+    assert_eq!(next.foreign().await.path, name);
+    next.release().await.unwrap();
 }
 
 backends!(a_long_queue_does_not_make_its_holder_list_at_each_join: ours_a_holder_lists_seldom, apache_a_holder_lists_seldom);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{LONG, Observer, client, eventually, path, polled};
-use zooky::{Client, Error, GuardState, Lock, MultiLock, Part, RwLock};
+use common::proxy::{Proxy, op};
+use common::{LONG, Observer, catch_up, client, come, eventually, in_time, path, polled};
+use zooky::{Client, Error, GuardState, Lock, MultiLock, Owner, Part, Revoke, RwLock};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -68,9 +69,6 @@ async fn what_is_not_free_leaves_nothing(hosts: String) {
     let locks = all_write(&two, &paths);
     let holder = Lock::new(&one, &paths[2]).unwrap().acquire().await.unwrap();
 
-    assert!(locks.try_acquire().await.unwrap().is_none());
-    observer.count(&paths[0], 0).await;
-    observer.count(&paths[1], 0).await;
     for timeout in [SHORT, Duration::ZERO] {
         let fault = locks.acquire_timeout(timeout).await.unwrap_err();
         let Error::Timeout { path, holder: Some(seen), waited } = fault else { panic!("{fault}") };
@@ -83,6 +81,67 @@ async fn what_is_not_free_leaves_nothing(hosts: String) {
     }
     holder.release().await.unwrap();
     locks.acquire_timeout(LONG).await.unwrap().release().await.unwrap();
+}
+
+backends!(try_looks_at_all_before_it_creates:
+    ours_try_looks_at_all_before_it_creates,
+    apache_try_looks_at_all_before_it_creates);
+
+async fn try_looks_at_all_before_it_creates(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let paths = three();
+    let locks = all_write(&two, &paths);
+    for held in [2, 1, 0] {
+        for path in &paths {
+            observer.make(path).await;
+        }
+        let holder = Lock::new(&one, &paths[held]).unwrap().acquire().await.unwrap();
+        catch_up(&two).await;
+        let changes = async || {
+            let mut counts = Vec::new();
+            for path in &paths {
+                counts.push(observer.changes(path).await);
+            }
+            counts
+        };
+        let before = changes().await;
+        for _ in 0..5 {
+            assert!(locks.try_acquire().await.unwrap().is_none());
+            let fault = locks.acquire_timeout(Duration::ZERO).await.unwrap_err();
+            let Error::Timeout { holder: Some(seen), .. } = fault else { panic!("{fault}") };
+            assert_eq!(seen.path, holder.path());
+        }
+        assert_eq!(changes().await, before, "a try created something beside a holder of {}", paths[held]);
+        holder.release().await.unwrap();
+        catch_up(&two).await;
+        locks.try_acquire().await.unwrap().expect("all are free").release().await.unwrap();
+    }
+}
+
+backends!(one_taken_during_a_try_leaves_nothing:
+    ours_one_taken_during_a_try_leaves_nothing,
+    apache_one_taken_during_a_try_leaves_nothing);
+
+/// It was free when the try looked, and is not any more when its turn comes.
+async fn one_taken_during_a_try_leaves_nothing(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&proxy.hosts()).await);
+    let paths = three();
+    let locks = all_write(&two, &paths);
+    // The first is the last to be looked at.
+    proxy.hold(op::GET_CHILDREN, &paths[0]);
+    let trying = tokio::spawn(async move { locks.try_acquire().await.unwrap() });
+    in_time(LONG / 4, "the look at the first", proxy.held()).await;
+    let holder = Lock::new(&one, &paths[2]).unwrap().acquire().await.unwrap();
+    proxy.let_go();
+    assert!(trying.await.unwrap().is_none());
+    for (path, left) in paths.iter().zip([0, 0, 1]) {
+        observer.count(path, left).await;
+    }
+    assert!(observer.changes(&paths[0]).await >= 2, "it had taken the first");
+    holder.release().await.unwrap();
 }
 
 #[test]
@@ -160,6 +219,42 @@ async fn one_lost_is_all_lost(hosts: String) {
     for path in &paths {
         observer.count(path, 0).await;
     }
+}
+
+backends!(what_one_is_told_all_are: ours_what_one_is_told_all_are, apache_what_one_is_told_all_are);
+
+/// Who asks for one of them, and who does not respect one of them.
+async fn what_one_is_told_all_are(hosts: String) {
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let paths = three();
+    let locks = all_write(&one, &paths);
+    let guard = locks.acquire().await.unwrap();
+    let (asked, stranger) = (tokio::spawn(guard.on_revoked()), tokio::spawn(guard.on_foreign()));
+    assert!(guard.has_lock().await.unwrap() && !guard.is_revoked() && guard.revoked_by().is_none());
+    let asker = Lock::new(&two, &paths[1]).unwrap().with_owner(Owner::this_process().with_id("asker"));
+    assert_eq!(asker.revoke_all(Revoke::ask()).await.unwrap().asked.len(), 1);
+    in_time(LONG / 2, "being asked", guard.revoked()).await;
+    assert!(guard.is_revoked() && asked.await.unwrap());
+    assert_eq!(guard.revoked_by().unwrap().id.as_deref(), Some("asker"));
+
+    // A doubtful one in the first does not hide a certain one in the last.
+    observer.make(&format!("{}/config", paths[0])).await;
+    let doubtful = eventually("a doubtful one", || async { guard.foreign_contender() }).await;
+    assert!(!doubtful.certain);
+    let name = come(&observer, &paths[2], "_c_01234567-89ab-4def-8123-456789abcdef-lock-").await;
+    assert_eq!(in_time(LONG / 2, "the stranger", guard.foreign()).await.path, name);
+    assert_eq!(stranger.await.unwrap().unwrap().path, name);
+    assert_eq!(guard.foreign_contender().unwrap().path, name);
+    assert!(guard.is_held() && guard.has_lock().await.unwrap());
+    guard.release().await.unwrap();
+
+    let guard = all_write(&one, &three()).acquire().await.unwrap();
+    let (asked, stranger) = (guard.on_revoked(), guard.on_foreign());
+    observer.session.delete(guard.guards()[1].path(), -1).await.unwrap();
+    assert!(!guard.has_lock().await.unwrap());
+    drop(guard);
+    assert!(!asked.await && stranger.await.is_none());
 }
 
 backends!(one_lost_while_waiting_begins_again: ours_one_lost_while_waiting_begins_again, apache_one_lost_while_waiting_begins_again);

@@ -9,7 +9,7 @@ use common::kazoo::Kazoo;
 use common::proxy::{Cut, Proxy, op};
 use common::{LONG, Observer, client, client_with_timeout, eventually, in_time, path, polled};
 use tokio::task::JoinSet;
-use zooky::{Dialect, Error, GuardState, Lock, PersistentLock};
+use zooky::{Dialect, Error, GuardState, Lock, Owner, PersistentLock, Revoke};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -181,6 +181,46 @@ async fn its_guard_outlives_a_session(hosts: String) {
     observer.session.delete(second.path(), -1).await.unwrap();
     second.lost().await;
     assert!(matches!(second.release().await, Err(Error::Lost { .. })));
+}
+
+backends!(its_guard_tells_who_asks_and_what_becomes_of_it:
+    ours_its_guard_tells_who_asks_and_what_becomes_of_it,
+    apache_its_guard_tells_who_asks_and_what_becomes_of_it);
+
+async fn its_guard_tells_who_asks_and_what_becomes_of_it(hosts: String) {
+    let path = path("asked");
+    let observer = Observer::new(&hosts).await;
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let lock = PersistentLock::new(&one, &path, "key").unwrap();
+    let asker = Lock::new(&two, &path).unwrap().with_owner(Owner::this_process().with_id("asker"));
+    let guard = lock.acquire().await.unwrap();
+    let (asked, lost, stranger) = (guard.on_revoked(), guard.on_lost(), guard.on_foreign());
+    assert!(guard.has_lock().await.unwrap() && !guard.is_revoked() && guard.revoked_by().is_none());
+    assert_eq!(asker.revoke_all(Revoke::ask()).await.unwrap().asked.len(), 1);
+    in_time(LONG / 2, "being asked", guard.revoked()).await;
+    assert!(guard.is_revoked() && asked.await);
+    assert_eq!(guard.revoked_by().unwrap().id.as_deref(), Some("asker"));
+    // It is asked, no more.
+    assert!(guard.is_held() && guard.has_lock().await.unwrap());
+    // Taken back: the next one is another, and not asked.
+    let next = lock.acquire().await.unwrap();
+    assert!(in_time(LONG / 2, "the loss", lost).await && stranger.await.is_none());
+    assert!(!guard.has_lock().await.unwrap() && next.has_lock().await.unwrap());
+    let (asked, lost, stranger) = (next.on_revoked(), next.on_lost(), next.on_foreign());
+    next.release().await.unwrap();
+    assert!(!asked.await && !lost.await && stranger.await.is_none(), "a release is no loss");
+    // Deleted: a release that finds it so says it.
+    let last = lock.acquire().await.unwrap();
+    let lost = last.on_lost();
+    observer.session.delete(last.path(), -1).await.unwrap();
+    assert!(!last.has_lock().await.unwrap());
+    assert!(matches!(last.release().await, Err(Error::Lost { .. })) && lost.await);
+    // Dropped, it is nobody's to mind.
+    let dropped = lock.acquire().await.unwrap();
+    let (asked, lost) = (dropped.on_revoked(), dropped.on_lost());
+    drop(dropped);
+    assert!(!asked.await && !lost.await);
+    assert!(lock.release().await.unwrap());
 }
 
 backends!(a_broken_connection_costs_nothing: ours_a_broken_connection_costs_nothing, apache_a_broken_connection_costs_nothing);

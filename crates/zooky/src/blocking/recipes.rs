@@ -181,6 +181,59 @@ impl LeaderObserver {
     }
 }
 
+/// What a holder is told of others: who asks for the lock, and who does not respect it.
+macro_rules! told_of_others {
+    ($held:ident: $of:literal) => {
+        #[doc = concat!("Whether somebody has asked for the lock; see [`crate::", $of, "::is_revoked`].")]
+        pub fn is_revoked(&self) -> bool {
+            self.$held.is_revoked()
+        }
+
+        /// Waits up to `timeout` for somebody to ask for the lock; whether somebody did.
+        ///
+        /// # Errors
+        /// [`Error::InsideRuntime`].
+        pub fn wait_revoked(&self, timeout: Duration) -> Result<bool, Error> {
+            self.client.run(async { tokio::time::timeout(timeout, self.$held.revoked()).await.is_ok() })
+        }
+
+        /// A contender that came meanwhile and does not respect the lock; see
+        #[doc = concat!("[`crate::", $of, "::foreign_contender`].")]
+        pub fn foreign_contender(&self) -> Option<crate::ForeignContender> {
+            self.$held.foreign_contender()
+        }
+
+        /// Calls `told` on a thread of its own when a contender is seen that surely does not respect the lock; never, if
+        /// it is released or lost before.
+        pub fn on_foreign(&self, told: impl FnOnce(crate::ForeignContender) + Send + 'static) {
+            let foreign = self.$held.on_foreign();
+            self.client.asynchronous().runtime().spawn(async move {
+                if let Some(contender) = foreign.await {
+                    std::thread::spawn(move || told(contender));
+                }
+            });
+        }
+
+        /// Calls `told` on a thread of its own when the lock is lost; never, if it is released before.
+        pub fn on_lost(&self, told: impl FnOnce() + Send + 'static) {
+            let lost = self.$held.on_lost();
+            self.client.asynchronous().runtime().spawn(async move {
+                if lost.await {
+                    std::thread::spawn(told);
+                }
+            });
+        }
+
+        #[doc = concat!("Asks the server whether the lock is held; see [`crate::", $of, "::has_lock`].")]
+        ///
+        /// # Errors
+        /// As there, and [`Error::InsideRuntime`].
+        pub fn has_lock(&self) -> Result<bool, Error> {
+            self.client.run(self.$held.has_lock())?
+        }
+    };
+}
+
 /// Several locks as one; see [`crate::MultiLock`].
 #[derive(Debug, Clone)]
 pub struct MultiLock {
@@ -260,6 +313,8 @@ impl MultiGuard {
     pub fn wait_lost(&self, timeout: Duration) -> Result<bool, Error> {
         self.client.run(async { tokio::time::timeout(timeout, self.guard.lost()).await.is_ok() })
     }
+
+    told_of_others!(guard: "MultiGuard");
 
     /// Releases all of them, the last one first.
     ///
@@ -352,6 +407,8 @@ impl PersistentGuard {
         self.client.run(async { tokio::time::timeout(timeout, self.guard.lost()).await.is_ok() })
     }
 
+    told_of_others!(guard: "PersistentGuard");
+
     /// Releases the lock.
     ///
     /// # Errors
@@ -439,6 +496,8 @@ impl Candidate {
             });
         });
     }
+
+    told_of_others!(candidate: "Candidate");
 
     /// Leaves the queue, or releases the lock, and waits until its node is gone for certain.
     ///

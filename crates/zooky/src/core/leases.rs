@@ -2,6 +2,7 @@
 
 use super::dialect::{Kind, classify, is_note};
 use super::queue::Refusal;
+use super::strangers::Strangers;
 
 /// What stands in a semaphore's node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +32,17 @@ pub(crate) fn stored(data: &[u8]) -> Stored {
 /// The children, by their names. Every child counts, as with stock clients; but one that is not of this kind means that
 /// somebody uses the path for something else.
 pub(crate) fn only(kind: Kind, children: &[String], allow_foreign: bool) -> Result<Vec<&String>, Refusal> {
-    if !allow_foreign {
-        for child in children {
-            match classify(child) {
-                Some(what) if what.kind == kind => {}
-                Some(what) => return Err(Refusal::Foreign { child: child.clone(), kind: what.kind }),
-                None if is_note(child) => {}
-                None => return Err(Refusal::Unknown { child: child.clone() }),
-            }
+    let mut strangers = Strangers::default();
+    for child in children {
+        match classify(child) {
+            Some(what) if what.kind == kind => {}
+            None if is_note(child) => {}
+            _ if allow_foreign => {}
+            what => strangers.add(child, what),
         }
+    }
+    if let Some(refusal) = strangers.refusal() {
+        return Err(refusal);
     }
     let mut found: Vec<_> = children.iter().collect();
     found.sort();

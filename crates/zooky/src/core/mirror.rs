@@ -12,6 +12,7 @@ use std::ops::Bound;
 use super::dialect::{Classified, Kind, classify, is_note};
 use super::queue::{Refusal, check_reserve};
 use super::respect::{Sees, danger, excludes, sees};
+use super::strangers::Strangers;
 
 /// What was told cannot be the whole truth: list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,14 +164,18 @@ impl Mirror {
     /// Why one of ours of the kind `own` may not be in this directory, by the rules of
     /// [`Queue::of`](super::queue::Queue::of).
     pub(crate) fn refusal(&self, own: Kind, allow_foreign: bool) -> Option<Refusal> {
-        for of in &self.kinds {
-            let excluded = excludes(own, &Classified::new(of.kind, of.ours, None));
-            if let Some((place, _)) = of.places.first_key_value().filter(|_| !excluded && !allow_foreign) {
-                return Some(Refusal::Foreign { child: place.1.clone(), kind: of.kind });
+        let mut strangers = Strangers::default();
+        if !allow_foreign {
+            let excluded = |of: &&OfKind| excludes(own, &Classified::new(of.kind, of.ours, None));
+            for of in self.kinds.iter().filter(|of| !excluded(of)) {
+                for (number, name) in of.places.keys() {
+                    strangers.add(name, Some(Classified::new(of.kind, of.ours, *number)));
+                }
             }
+            self.unknown.iter().for_each(|child| strangers.add(child, None));
         }
-        if let Some(child) = self.unknown.first().filter(|_| !allow_foreign) {
-            return Some(Refusal::Unknown { child: child.clone() });
+        if let Some(refusal) = strangers.refusal() {
+            return Some(refusal);
         }
         let counts = |child: &&String| classify(child).is_some_and(|what| excludes(own, &what));
         self.exhausted.iter().find(counts).map(|child| Refusal::Exhausted { child: child.clone() })
@@ -337,6 +342,9 @@ mod tests {
                         let queue = Queue::of(own, &children, allow);
                         let refusal = mirror.refusal(own, allow);
                         prop_assert_eq!(queue.is_err(), refusal.is_some(), "{:?} {:?} {:?}", own, queue, refusal);
+                        if let (Err(listed @ (Refusal::Foreign { .. } | Refusal::Unknown { .. })), Some(mirrored)) = (&queue, &refusal) {
+                            prop_assert_eq!(listed, mirrored);
+                        }
                         let Ok(queue) = queue else { continue };
                         for child in children.iter().filter(|child| classify(child).is_some_and(|what| what.kind == own)) {
                             let listed = queue.blocker_of(child).map(|place| place.name.as_str());

@@ -13,6 +13,7 @@ pub(crate) mod mirror;
 mod model;
 pub(crate) mod queue;
 pub(crate) mod respect;
+pub(crate) mod strangers;
 pub(crate) mod swap;
 pub(crate) mod tenancy;
 pub(crate) mod upgrade;

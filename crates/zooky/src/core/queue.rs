@@ -2,6 +2,7 @@
 
 use super::dialect::{Classified, Kind, classify, is_note};
 use super::respect::{Sees, excludes, sees};
+use super::strangers::{Others, Strangers};
 
 /// How near the end of the counter a directory may come before it is refused.
 const SEQUENCE_RESERVE: i64 = 1 << 20;
@@ -17,9 +18,9 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A contender that would not respect ours, or that others of our kind would not respect.
-    Foreign { child: String, kind: Kind },
+    Foreign { child: String, kind: Kind, others: Others },
     /// A child that nobody known writes.
-    Unknown { child: String },
+    Unknown { child: String, others: Others },
     /// The counter is negative or close to its end.
     Exhausted { child: String },
 }
@@ -34,18 +35,21 @@ impl Queue {
     /// Sorts the children of a lock for a contender of ours of the kind `own`.
     pub(crate) fn of(own: Kind, children: &[String], allow_foreign: bool) -> Result<Queue, Refusal> {
         let mut places = Vec::with_capacity(children.len());
+        let (mut strangers, mut reserve) = (Strangers::default(), Ok(()));
         for child in children {
             match classify(child) {
                 Some(what) if excludes(own, &what) => {
-                    check_reserve(child, what.sequence)?;
+                    reserve = reserve.and_then(|()| check_reserve(child, what.sequence));
                     places.push(Place { name: child.clone(), what });
                 }
                 _ if allow_foreign || is_note(child) => {}
-                Some(what) => return Err(Refusal::Foreign { child: child.clone(), kind: what.kind }),
-                None => return Err(Refusal::Unknown { child: child.clone() }),
+                what => strangers.add(child, what),
             }
         }
-        Ok(Queue::sorted(places))
+        if let Some(refusal) = strangers.refusal() {
+            return Err(refusal);
+        }
+        reserve.map(|()| Queue::sorted(places))
     }
 
     /// Everything that contends, of whatever dialect, for looking only.
@@ -195,7 +199,8 @@ mod tests {
         let ours = name(1, Kind::KazooLock, 1);
         let curator = name(2, Kind::CuratorMutex, 2);
         let children = [ours, curator.clone()];
-        let refusal = Refusal::Foreign { child: curator, kind: Kind::CuratorMutex };
+        let others = Others::default();
+        let refusal = Refusal::Foreign { child: curator, kind: Kind::CuratorMutex, others };
         assert_eq!(Queue::of(Kind::KazooLock, &children, false), Err(refusal));
         let unknown = Queue::of(Kind::KazooLock, &["b".into()], false);
         assert!(matches!(unknown, Err(Refusal::Unknown { .. })));

@@ -210,6 +210,13 @@ impl Observer {
     }
 }
 
+/// A contender of a stock client comes, as a plain node.
+pub async fn come(observer: &Observer, path: &str, stem: &str) -> String {
+    let path = format!("{path}/{stem}");
+    let mode = zooky::session::CreateMode::EPHEMERAL_SEQUENTIAL;
+    observer.session.create(&path, "stock", mode, &zooky::Acl::open()).await.unwrap().path
+}
+
 /// A fenced register in a directory of its own.
 pub struct Resource {
     pub register: FencedRegister,
