@@ -189,6 +189,7 @@ fn others_are_served_while_the_disk_takes_long() {
         assert_eq!(writer.reply().unwrap().0.err, ErrorCode::OK);
         served.push(reads);
     }
+    println!("reads answered during each sync: {served:?}");
     // One that waits for the sync, or two, would be answered in each round all the same.
     assert!(served.iter().sum::<usize>() >= 5 * ROUNDS, "reads answered during each sync: {served:?}");
 }
