@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::proxy::Proxy;
-use common::{LONG, Observer, client, client_with_timeout, come, eventually, in_time, path};
+use common::{LONG, Observer, client, client_with_timeout, come, eventually, in_time, on_one_thread, path};
 use zooky::session::CreateMode;
 use zooky::{Acl, AsyncLock, Error, GuardState, Lock, Owner, Revoke};
 
@@ -109,16 +109,14 @@ async fn release_is_confirmed_only_when_the_node_is_gone(hosts: String) {
     holder.release().await.unwrap();
 }
 
-/// On a runtime with one thread, which a callback that blocks it would bring to a standstill.
-#[test]
-fn ours_callbacks_may_block() {
-    let server = common::servers::Ours::start(common::servers::TICK);
-    let hosts = common::servers::Single::hosts(&server);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(in_time(LONG, "the callbacks", callbacks_may_block(hosts)));
+backends!(callbacks_may_block: ours_callbacks_may_block, apache_callbacks_may_block);
+
+/// A callback that blocks the runtime's one thread would bring everything to a standstill.
+async fn callbacks_may_block(hosts: String) {
+    on_one_thread(move || a_callback_blocks(hosts)).await;
 }
 
-async fn callbacks_may_block(hosts: String) {
+async fn a_callback_blocks(hosts: String) {
     let path = path("callback");
     let observer = Observer::new(&hosts).await;
     let client = client(&hosts).await;

@@ -242,7 +242,8 @@ async fn says_lost_from(guard: &Guard, deadline: BootInstant) {
 }
 
 /// The process stands still past the deadline and nothing in it has noticed: the first look tells, and what the
-/// server has answered meanwhile changes nothing any more.
+/// server has answered meanwhile changes nothing any more. On our server alone: the session is so short that one by which
+/// others are served, too, may lose it before it is looked at.
 #[test]
 fn ours_a_guard_is_lost_at_the_first_look_after_a_standstill() {
     let server = Ours::start(TICK);

@@ -29,26 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[test]
 fn kazoo_curator_and_others_beside_ours() {
     let server = Ours::start(TICK);
-    matrix(&server.hosts(), |_| true);
+    matrix(&server.hosts());
 }
 
 #[test]
 fn apache_kazoo_curator_and_others_beside_ours() {
     let server = apache(TICK);
-    matrix(&server.hosts(), |_| true);
+    matrix(&server.hosts());
 }
 
 #[test]
-fn ensemble_kazoo_curator_and_zktools_beside_ours() {
+fn ensemble_kazoo_curator_and_others_beside_ours() {
     let ensemble = Ensemble::start();
-    matrix(&ensemble.hosts(), |theirs| theirs.representative);
+    matrix(&ensemble.hosts());
 }
 
 /// Four programs with stock clients, side by side.
-fn matrix(hosts: &str, wanted: impl Fn(&Theirs) -> bool) {
+fn matrix(hosts: &str) {
     let of = |program: Program| THEIRS.iter().filter(move |theirs| theirs.program == program);
-    let java: Vec<&Theirs> = of(Program::Java).filter(|theirs| wanted(theirs)).collect();
-    let python: Vec<&Theirs> = of(Program::Python).filter(|theirs| wanted(theirs)).collect();
+    let java: Vec<&Theirs> = of(Program::Java).collect();
+    let python: Vec<&Theirs> = of(Program::Python).collect();
     let mut groups = vec![(Program::Java, java)];
     groups.extend(python.chunks(python.len().div_ceil(3)).map(|some| (Program::Python, some.to_vec())));
     common::run(PATIENCE, async {
@@ -84,11 +84,9 @@ async fn ours_of_all_dialects_beside_ours(hosts: String) {
     }
 }
 
-#[test]
-fn kazoo_and_curator_write_what_ours_write() {
-    let server = Ours::start(TICK);
-    common::run(PATIENCE, ours_write_what_theirs_write(server.hosts()));
-}
+backends!(ours_write_what_theirs_write:
+    ours_kazoo_and_curator_write_what_ours_write,
+    apache_kazoo_and_curator_write_what_ours_write);
 
 /// Our nodes and directories beside the stock clients': names, data and ACLs are the same but for what is random.
 async fn ours_write_what_theirs_write(hosts: String) {

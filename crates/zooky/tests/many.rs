@@ -144,6 +144,7 @@ async fn one_taken_during_a_try_leaves_nothing(hosts: String) {
     holder.release().await.unwrap();
 }
 
+/// No server is asked.
 #[test]
 fn ours_a_bad_list_is_refused() {
     common::servers::on_ours(a_bad_list_is_refused);

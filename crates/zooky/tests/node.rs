@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::servers::{Ours, Single, TICK, apache};
-use common::{LONG, Observer, catch_up, client, client_with_timeout, eventually, in_time, path, run};
+use common::{
+    LONG, Observer, catch_up, client, client_with_timeout, eventually, in_time, on_one_thread, path, run,
+};
 use zooky::session::{Acl, CreateMode, Error as SessionError, State, perms};
 use zooky::{Client, Error, Node, NodeState, Value};
 use zooky_testkit::Ensemble;
@@ -233,15 +235,16 @@ async fn refusals(hosts: String) {
     shows(&seen, 2).await;
 }
 
-#[test]
-fn a_callback_that_blocks_does_not_hold_up_the_session() {
-    let server = Ours::start(TICK);
-    // One thread for everything: were the callback called on it, nothing else would go on.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (done, is_done) = mpsc::channel::<()>();
-    let (outcome, outcomes) = mpsc::channel();
-    runtime.block_on(async {
-        let client = client(&server.hosts()).await;
+backends!(a_callback_that_blocks_does_not_hold_up_the_session:
+    ours_a_callback_that_blocks_does_not_hold_up_the_session,
+    apache_a_callback_that_blocks_does_not_hold_up_the_session);
+
+/// One thread for everything: were the callback called on it, nothing else would go on.
+async fn a_callback_that_blocks_does_not_hold_up_the_session(hosts: String) {
+    on_one_thread(async move || {
+        let (done, is_done) = mpsc::channel::<()>();
+        let (outcome, outcomes) = mpsc::channel();
+        let client = client(&hosts).await;
         let node = Node::builder(&client, &path("blocked")).unwrap().default(0).open().await.unwrap();
         let is_done = Mutex::new(is_done);
         let _subscription = node.on_change(move |_| {
@@ -253,7 +256,8 @@ fn a_callback_that_blocks_does_not_hold_up_the_session() {
         let heard = tokio::task::spawn_blocking(move || outcomes.recv_timeout(LONG).unwrap()).await.unwrap();
         assert!(heard, "the callback held up the session");
         drop(done);
-    });
+    })
+    .await;
 }
 
 /// A timeout that a server's standstill outlasts.

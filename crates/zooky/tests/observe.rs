@@ -5,11 +5,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use common::servers::{Ours, Single, TICK};
-use common::{LONG, Observer, client, eventually, path, run, telling};
+use common::{Observer, client, eventually, path, telling};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -21,10 +20,19 @@ use zooky::{Lock, Owner, RwLock};
 #[derive(Default)]
 struct Numbers {
     counters: BTreeMap<String, u64>,
+    /// What was counted before this scenario: the recorder is the process's.
+    before: BTreeMap<String, u64>,
     samples: BTreeMap<String, Vec<f64>>,
 }
 
 impl Numbers {
+    /// From now on.
+    fn since_now(snapshotter: &Snapshotter) -> Numbers {
+        let mut earlier = Numbers::default();
+        earlier.take_in(snapshotter);
+        Numbers { before: earlier.counters, ..Numbers::default() }
+    }
+
     fn take_in(&mut self, snapshotter: &Snapshotter) {
         for (key, _, _, value) in snapshotter.snapshot().into_vec() {
             let key = key.key();
@@ -44,7 +52,8 @@ impl Numbers {
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.counters.get(name).copied().unwrap_or(0)
+        let [now, before] = [&self.counters, &self.before].map(|all| all.get(name).copied().unwrap_or(0));
+        now - before
     }
 
     fn largest(&self, name: &str) -> f64 {
@@ -102,22 +111,28 @@ impl Spans {
     }
 }
 
-/// One test, because the recorder and the subscriber are the process's.
-#[test]
-fn what_happens_is_counted_and_traced() {
+/// The recorder and the subscriber are the process's: one scenario at a time has them.
+static OBSERVED: LazyLock<tokio::sync::Mutex<(Snapshotter, Spans)>> = LazyLock::new(|| {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     recorder.install().unwrap();
     let spans = Spans::default();
     let subscriber = tracing_subscriber::registry().with(spans.clone());
     tracing::subscriber::set_global_default(subscriber).unwrap();
-    let server = Ours::start(TICK);
-    run(LONG, scenario(server.hosts(), snapshotter, spans));
-}
+    tokio::sync::Mutex::new((snapshotter, spans))
+});
 
-async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
+ensemble!();
+
+backends!(what_happens_is_counted_and_traced:
+    ours_what_happens_is_counted_and_traced,
+    apache_what_happens_is_counted_and_traced);
+
+async fn what_happens_is_counted_and_traced(hosts: String) {
+    let observed = OBSERVED.lock().await;
+    let (snapshotter, spans) = &*observed;
+    let mut numbers = Numbers::since_now(snapshotter);
     let client = client(&hosts).await;
-    let mut numbers = Numbers::default();
     let path = path("observed");
     let lock = Lock::new(&client, &path).unwrap();
 
@@ -138,7 +153,7 @@ async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
     let node = held.path().to_owned();
     held.release().await.unwrap();
     let second = waiting.await.unwrap();
-    numbers.take_in(&snapshotter);
+    numbers.take_in(snapshotter);
     assert_eq!(numbers.count("zooky_lock_acquires_total{mode=exclusive}"), 2);
     assert_eq!(numbers.count("zooky_lock_waits_total{mode=exclusive}"), 1);
     assert_eq!(numbers.count("zooky_lock_releases_total{mode=exclusive}"), 1);
@@ -169,7 +184,7 @@ async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
     assert!(Lock::new(&client, &format!("{path}-strange")).unwrap().acquire().await.is_err());
     let readers = RwLock::new(&client, &format!("{path}-rw")).unwrap();
     readers.read().await.unwrap().release().await.unwrap();
-    numbers.take_in(&snapshotter);
+    numbers.take_in(snapshotter);
     assert_eq!(numbers.count("zooky_lock_busy_total{mode=exclusive}"), 1);
     for reason in ["timeout", "deadlock", "refused"] {
         assert_eq!(numbers.count(&format!("zooky_lock_failures_total{{reason={reason}}}")), 1, "{reason}");
@@ -187,7 +202,7 @@ async fn scenario(hosts: String, snapshotter: Snapshotter, spans: Spans) {
     assert!(!lost.is_held());
     drop(lost);
     lock.acquire().await.unwrap().release().await.unwrap();
-    numbers.take_in(&snapshotter);
+    numbers.take_in(snapshotter);
     assert_eq!(numbers.count("zooky_lock_losses_total{mode=exclusive}"), 2);
     assert_eq!(numbers.count("zooky_sessions_replaced_total"), 1);
     assert_eq!(spans.of("hold", &path).iter().filter(|span| span.fields.contains_key("lost")).count(), 2);

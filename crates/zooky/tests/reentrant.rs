@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Observer, client, path, polled};
+use common::{Observer, client, outside_a_runtime, path, polled};
 use zooky::{Error, Lock, ReentrantLock, blocking};
 
 ensemble!();
@@ -56,11 +56,14 @@ async fn an_owner_takes_its_lock_again(hosts: String) {
     }
 }
 
-#[test]
-fn ours_threads_take_their_lock_again() {
-    let server = common::servers::Ours::start(common::servers::TICK);
-    let hosts = common::servers::Single::hosts(&server);
-    let client = blocking::Client::connect(&hosts).unwrap();
+backends!(threads_take_their_lock_again: ours_threads_take_their_lock_again, apache_threads_take_their_lock_again);
+
+async fn threads_take_their_lock_again(hosts: String) {
+    outside_a_runtime(move || take_it_again(&hosts)).await;
+}
+
+fn take_it_again(hosts: &str) {
+    let client = blocking::Client::connect(hosts).unwrap();
     let lock = ReentrantLock::new(Lock::new(client.asynchronous(), &path("threads")).unwrap());
     let me = || std::thread::current().id();
     let outer = client.run(lock.acquire(me())).unwrap().unwrap();

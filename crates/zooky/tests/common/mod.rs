@@ -75,6 +75,29 @@ pub fn run<T>(limit: Duration, scenario: impl Future<Output = T>) -> T {
     runtime.block_on(in_time(limit, "the scenario to end", scenario))
 }
 
+/// What blocks its thread, on one outside of any runtime. A panic there is the scenario's.
+pub async fn outside_a_runtime(blocking: impl FnOnce() + Send + 'static) {
+    let (over, is_over) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let _over = over;
+        blocking();
+    });
+    // Nothing is sent: it is dropped, also by a panic.
+    let _ = is_over.await;
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// A scenario on a runtime with one thread, where nothing runs while the scenario does not await.
+pub async fn on_one_thread<F: Future<Output = ()>>(scenario: impl FnOnce() -> F + Send + 'static) {
+    outside_a_runtime(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(scenario());
+    })
+    .await;
+}
+
 /// What the future comes to. The test fails if that takes longer than `limit` by the [`MachineClock`].
 pub async fn in_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
     tokio::select! {

@@ -4,22 +4,25 @@ use std::time::Duration;
 
 use zooky::{Client, Dialect, Error, Lock, Revoke, RwLock};
 
-use crate::PATIENCE;
-use crate::common::servers::{Ours, Single, TICK};
-use crate::common::{Observer, client, path, run, telling_rw};
+use crate::backends;
+use crate::common::{self, Observer, catch_up, client, path, telling_rw};
 use crate::pairs::Stock;
 use crate::table::Program;
 
-#[test]
-fn kazoo_readers_and_writers_beside_ours_that_change_sides() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, changing_sides(server.hosts(), Program::Python, Dialect::Kazoo, ["ReadLock", "WriteLock"]));
+backends!(kazoo_beside_ours_that_change_sides:
+    ours_kazoo_readers_and_writers_beside_ours_that_change_sides,
+    apache_kazoo_readers_and_writers_beside_ours_that_change_sides);
+
+async fn kazoo_beside_ours_that_change_sides(hosts: String) {
+    changing_sides(hosts, Program::Python, Dialect::Kazoo, ["ReadLock", "WriteLock"]).await;
 }
 
-#[test]
-fn curator_readers_and_writers_beside_ours_that_change_sides() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, changing_sides(server.hosts(), Program::Java, Dialect::Curator, ["reader", "writer"]));
+backends!(curator_beside_ours_that_change_sides:
+    ours_curator_readers_and_writers_beside_ours_that_change_sides,
+    apache_curator_readers_and_writers_beside_ours_that_change_sides);
+
+async fn curator_beside_ours_that_change_sides(hosts: String) {
+    changing_sides(hosts, Program::Java, Dialect::Curator, ["reader", "writer"]).await;
 }
 
 /// One stock client that waits in front of an upgrade, and one behind it; then both behind a downgrade.
@@ -75,11 +78,7 @@ pub fn begin(stock: &mut Stock, kind: &str, path: &str) {
     stock.begin();
 }
 
-#[test]
-fn curator_asks_ours_and_is_asked_by_ours() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, asking(server.hosts()));
-}
+backends!(asking: ours_curator_asks_ours_and_is_asked_by_ours, apache_curator_asks_ours_and_is_asked_by_ours);
 
 async fn asking(hosts: String) {
     let client = client(&hosts).await;
@@ -114,11 +113,7 @@ async fn asking(hosts: String) {
     stock.release();
 }
 
-#[test]
-fn kazoo_cannot_be_asked_but_waited_for() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, deaf(server.hosts()));
-}
+backends!(deaf: ours_kazoo_cannot_be_asked_but_waited_for, apache_kazoo_cannot_be_asked_but_waited_for);
 
 async fn deaf(hosts: String) {
     let client = client(&hosts).await;
@@ -143,16 +138,20 @@ fn acquiring(lock: &Lock) -> tokio::task::JoinHandle<Result<zooky::Guard, Error>
     tokio::spawn(async move { lock.acquire().await })
 }
 
-#[test]
-fn kazoo_does_not_mind_the_marker_of_a_delay() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, a_marker_is_left(server.hosts(), Program::Python, Dialect::Kazoo, "Lock"));
+backends!(kazoo_does_not_mind_the_marker:
+    ours_kazoo_does_not_mind_the_marker_of_a_delay,
+    apache_kazoo_does_not_mind_the_marker_of_a_delay);
+
+async fn kazoo_does_not_mind_the_marker(hosts: String) {
+    a_marker_is_left(hosts, Program::Python, Dialect::Kazoo, "Lock").await;
 }
 
-#[test]
-fn curator_does_not_mind_the_marker_of_a_delay() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, a_marker_is_left(server.hosts(), Program::Java, Dialect::Curator, "mutex"));
+backends!(curator_does_not_mind_the_marker:
+    ours_curator_does_not_mind_the_marker_of_a_delay,
+    apache_curator_does_not_mind_the_marker_of_a_delay);
+
+async fn curator_does_not_mind_the_marker(hosts: String) {
+    a_marker_is_left(hosts, Program::Java, Dialect::Curator, "mutex").await;
 }
 
 /// A stock client waits for ours that has a marker; ours vanishes, and the stock client is granted at once, while the
@@ -182,5 +181,7 @@ async fn a_marker_is_left(hosts: String, program: Program, dialect: Dialect, kin
     let children = observer.count(&path, 2).await;
     assert!(children.iter().any(|child| child.ends_with(".delay")), "{children:?}");
     stock.release();
-    assert!(delayed(&client(&hosts).await).try_acquire().await.unwrap().is_none(), "the delay goes on");
+    let next = client(&hosts).await;
+    catch_up(&next).await;
+    assert!(delayed(&next).try_acquire().await.unwrap().is_none(), "the delay goes on");
 }

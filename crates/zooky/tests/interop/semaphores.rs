@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use zooky::{Dialect, Error, Guard, Semaphore};
 
-use crate::PATIENCE;
+use crate::backends;
 use crate::changes::begin;
-use crate::common::servers::{Ours, Single, TICK, apache};
-use crate::common::{LONG, Observer, client, in_time, path, run};
+use crate::common::{self, LONG, Observer, client, in_time, path};
 use crate::pairs::Stock;
 use crate::table::Program;
 
@@ -18,17 +17,9 @@ fn semaphore(client: &zooky::Client, path: &str, dialect: Dialect) -> Semaphore 
     Semaphore::new(client, path, LEASES).unwrap().dialect(dialect).unwrap()
 }
 
-#[test]
-fn curators_semaphore_and_ours_share_the_leases() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, sharing(server.hosts()));
-}
-
-#[test]
-fn apache_curators_semaphore_and_ours_share_the_leases() {
-    let server = apache(TICK);
-    run(PATIENCE, sharing(server.hosts()));
-}
+backends!(sharing:
+    ours_curators_semaphore_and_ours_share_the_leases,
+    apache_curators_semaphore_and_ours_share_the_leases);
 
 async fn sharing(hosts: String) {
     let (client, observer) = (client(&hosts).await, Observer::new(&hosts).await);
@@ -107,11 +98,9 @@ fn acquiring(semaphore: &Semaphore) -> tokio::task::JoinHandle<Guard> {
     tokio::spawn(async move { semaphore.acquire().await.unwrap() })
 }
 
-#[test]
-fn semaphores_of_the_other_layout_are_refused_or_reported() {
-    let server = Ours::start(TICK);
-    run(PATIENCE, apart(server.hosts()));
-}
+backends!(apart:
+    ours_semaphores_of_the_other_layout_are_refused_or_reported,
+    apache_semaphores_of_the_other_layout_are_refused_or_reported);
 
 async fn apart(hosts: String) {
     let client = client(&hosts).await;

@@ -84,8 +84,6 @@ pub struct Theirs {
     pub program: Program,
     /// As the program calls it.
     pub kind: &'static str,
-    /// Also run on three servers.
-    pub representative: bool,
     cells: &'static str,
 }
 
@@ -98,42 +96,37 @@ impl Theirs {
     }
 }
 
-const fn java(name: &'static str, kind: &'static str, representative: bool, cells: &'static str) -> Theirs {
-    Theirs { name, program: Program::Java, kind, representative, cells }
+const fn java(name: &'static str, kind: &'static str, cells: &'static str) -> Theirs {
+    Theirs { name, program: Program::Java, kind, cells }
 }
 
-const fn python(name: &'static str, kind: &'static str, representative: bool, cells: &'static str) -> Theirs {
-    Theirs { name, program: Program::Python, kind, representative, cells }
+const fn python(name: &'static str, kind: &'static str, cells: &'static str) -> Theirs {
+    Theirs { name, program: Program::Python, kind, cells }
 }
 
 pub const THEIRS: [Theirs; 22] = [
-    // ours:                                                     kazoo     | Curator  | zktools
-    //                                                           L  W  R     L  W  R    L  W  R  A
-    python("kazoo `Lock`", "Lock", true, "                       ex ex wp | -- -- -- | -- -- -- --"),
-    python("kazoo `WriteLock`", "WriteLock", true, "             ex ex ex | -- -- -- | -- -- -- --"),
-    python("kazoo `ReadLock`", "ReadLock", true, "               ex ex sh | -- -- -- | -- -- -- --"),
-    python("kazoo `Semaphore`", "Semaphore", false, "            -- -- -- | -- -- -- | -- -- -- --"),
-    java("Curator `InterProcessMutex`", "mutex", true, "         -- -- -- | ex -- -- | -- -- -- ex"),
-    java("Curator read/write lock, writer", "writer", true, "    -- -- -- | -- ex ex | -- -- -- --"),
-    java("Curator read/write lock, reader", "reader", true, "    -- -- -- | -- ex sh | -- -- -- --"),
-    java("the same, downgraded from a writer", "downgraded", true, "-- -- -- | -- ex sw | -- -- -- --"),
-    java("Curator `InterProcessSemaphoreV2`", "semaphore", false, "-- -- -- | -- -- -- | -- -- -- --"),
-    python("zktools `ZkLock`", "ZkLock", true, "                 -- -- -- | rw -- -- | ex ex ex ex"),
-    python("zktools `ZkWriteLock`", "ZkWriteLock", true, "       -- -- -- | rw -- -- | ex ex ex ex"),
-    python("zktools `ZkReadLock`", "ZkReadLock", true, "         -- -- -- | -- -- -- | -- ex sh --"),
-    python("zktools `ZkAsyncLock`", "ZkAsyncLock", true, "       -- -- -- | ex -- -- | ex ex ex ex"),
-    python("zktools 0.2 `ZkLock`", "old-lock", false, "          -- -- -- | ex -- -- | ex ex rw ex"),
-    python("zktools 0.2 `ZkWriteLock`", "old-write", false, "    -- -- -- | rw -- -- | ex ex rw ex"),
-    python("zktools 0.2 `ZkReadLock`", "old-read", false, "      -- -- -- | -- -- -- | -- -- -- --"),
-    java("ZooKeeper's `WriteLock` (Java)", "recipe", false, "    -- -- -- | rw -- -- | ex ex rw ex"),
-    python("ZooKeeper's lock recipe (C)", "c-recipe", false, "   -- -- -- | rw -- -- | ex ex rw ex"),
-    python("go-zookeeper `Lock`", "go", false, "                 rw rw rw | ex rw rw | -- -- -- ex"),
-    python("aiozk `Lock`, writer", "aiozk-lock", false, "        rw rw rw | rw rw rw | ex ex rw ex"),
-    python(
-        "`zookeeper-client` (Rust), not named `lock-`",
-        "rust",
-        false,
-        "-- -- -- | -- -- -- | -- -- -- --",
-    ),
-    python("aiozk reader", "aiozk-read", false, "                -- -- -- | -- -- -- | -- -- -- --"),
+    // ours:                                               kazoo     | Curator  | zktools
+    //                                                     L  W  R     L  W  R    L  W  R  A
+    python("kazoo `Lock`", "Lock", "                       ex ex wp | -- -- -- | -- -- -- --"),
+    python("kazoo `WriteLock`", "WriteLock", "             ex ex ex | -- -- -- | -- -- -- --"),
+    python("kazoo `ReadLock`", "ReadLock", "               ex ex sh | -- -- -- | -- -- -- --"),
+    python("kazoo `Semaphore`", "Semaphore", "             -- -- -- | -- -- -- | -- -- -- --"),
+    java("Curator `InterProcessMutex`", "mutex", "         -- -- -- | ex -- -- | -- -- -- ex"),
+    java("Curator read/write lock, writer", "writer", "    -- -- -- | -- ex ex | -- -- -- --"),
+    java("Curator read/write lock, reader", "reader", "    -- -- -- | -- ex sh | -- -- -- --"),
+    java("the same, downgraded from a writer", "downgraded", "-- -- -- | -- ex sw | -- -- -- --"),
+    java("Curator `InterProcessSemaphoreV2`", "semaphore", " -- -- -- | -- -- -- | -- -- -- --"),
+    python("zktools `ZkLock`", "ZkLock", "                 -- -- -- | rw -- -- | ex ex ex ex"),
+    python("zktools `ZkWriteLock`", "ZkWriteLock", "       -- -- -- | rw -- -- | ex ex ex ex"),
+    python("zktools `ZkReadLock`", "ZkReadLock", "         -- -- -- | -- -- -- | -- ex sh --"),
+    python("zktools `ZkAsyncLock`", "ZkAsyncLock", "       -- -- -- | ex -- -- | ex ex ex ex"),
+    python("zktools 0.2 `ZkLock`", "old-lock", "           -- -- -- | ex -- -- | ex ex rw ex"),
+    python("zktools 0.2 `ZkWriteLock`", "old-write", "     -- -- -- | rw -- -- | ex ex rw ex"),
+    python("zktools 0.2 `ZkReadLock`", "old-read", "       -- -- -- | -- -- -- | -- -- -- --"),
+    java("ZooKeeper's `WriteLock` (Java)", "recipe", "     -- -- -- | rw -- -- | ex ex rw ex"),
+    python("ZooKeeper's lock recipe (C)", "c-recipe", "    -- -- -- | rw -- -- | ex ex rw ex"),
+    python("go-zookeeper `Lock`", "go", "                  rw rw rw | ex rw rw | -- -- -- ex"),
+    python("aiozk `Lock`, writer", "aiozk-lock", "         rw rw rw | rw rw rw | ex ex rw ex"),
+    python("`zookeeper-client` (Rust), not named `lock-`", "rust", "-- -- -- | -- -- -- | -- -- -- --"),
+    python("aiozk reader", "aiozk-read", "                 -- -- -- | -- -- -- | -- -- -- --"),
 ];
