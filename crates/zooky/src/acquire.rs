@@ -217,9 +217,12 @@ impl Recipe {
         match refusal {
             Refusal::Foreign { child, kind, others } => {
                 let (dialect, theirs, ours) = (kind.dialect(), kind.name(), own.name());
+                let others = Box::new(others);
                 Error::ForeignContender { path, child, others, dialect, theirs, ours }
             }
-            Refusal::Unknown { child, others } => Error::UnknownChild { path, child, others },
+            Refusal::Unknown { child, others } => {
+                Error::UnknownChild { path, child, others: Box::new(others) }
+            }
             Refusal::Exhausted { child } => Error::SequenceExhausted { path, child },
         }
     }

@@ -321,7 +321,7 @@ impl Candidate {
     /// Resolves when it has the lock and somebody asks for that; never, if it ends before. Cancel-safe.
     pub async fn revoked(&self) {
         if !self.on_revoked().await {
-            pending().await
+            pending::<()>().await;
         }
     }
 

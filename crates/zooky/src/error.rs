@@ -96,7 +96,7 @@ pub enum Error {
         /// The child; of several, the one that came first.
         child: String,
         /// Further children for which ours would be refused, whatever they are.
-        others: Others,
+        others: Box<Others>,
         /// Who writes names as the child's.
         dialect: Dialect,
         /// The kind of lock that the child belongs to.
@@ -126,7 +126,7 @@ pub enum Error {
         /// The child; of several, the first by its name.
         child: String,
         /// Further children of this sort.
-        others: Others,
+        others: Box<Others>,
     },
     /// The directory's 31-bit counter is near its end, where the order of contenders breaks down.
     #[error(

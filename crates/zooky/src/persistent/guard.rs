@@ -345,5 +345,5 @@ async fn look_out(shared: Arc<Tenancy>) {
                 .await;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
