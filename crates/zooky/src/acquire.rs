@@ -143,9 +143,10 @@ impl Recipe {
                 Err(fault) => return Err(fault),
             };
             let entry = self.enter(session, role);
-            let prefix = self.deadlocks_below.as_ref().map(|_| entry.core.prefix().to_owned());
+            let node =
+                self.deadlocks_below.as_ref().map(|_| format!("{}/{}", self.path, entry.core.prefix()));
             let wait = pin!(entry.wait(waiting));
-            let granted = deadlock::unless_stuck(self, prefix, wait).await;
+            let granted = deadlock::unless_stuck(self, node, wait).await;
             match self.settle(granted, true).await {
                 // Closed: by somebody else who has the session. If the client was closed, it says so above.
                 Err(fault @ Error::Session(SessionError::SessionLost | SessionError::Closed)) => {

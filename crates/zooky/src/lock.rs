@@ -67,7 +67,7 @@ macro_rules! settings {
         /// [`Owner::this_process`].
         #[must_use]
         pub fn with_owner(mut self, owner: Owner) -> Self {
-            self.recipe.owner = owner.refusable(self.recipe.deadlocks_below.is_some()).into();
+            self.recipe.set_owner(owner);
             self
         }
 
@@ -82,22 +82,17 @@ macro_rules! settings {
         /// ([`inspect::wait_graph`](crate::inspect::wait_graph)), so this is for directories with hundreds of
         /// contenders, not with many thousands.
         #[must_use]
-        pub fn refuse_deadlock(self, refuse: bool) -> Self {
-            let directory = self.recipe.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
-            let directory = if directory.is_empty() { "/" } else { directory }.to_owned();
-            let mut changed = self.refuse_deadlock_below(&directory);
-            if !refuse {
-                changed.recipe.deadlocks_below = None;
-                changed.recipe.owner = (*changed.recipe.owner).clone().refusable(false).into();
-            }
-            changed
+        pub fn refuse_deadlock(mut self, refuse: bool) -> Self {
+            let path = self.recipe.path.clone();
+            let directory = crate::deadlock::directory_of([&*path]);
+            self.recipe.set_deadlocks_below(refuse.then_some(directory));
+            self
         }
 
         /// As [`refuse_deadlock`](Self::refuse_deadlock), among all the locks below `root`, at any depth.
         #[must_use]
         pub fn refuse_deadlock_below(mut self, root: &str) -> Self {
-            self.recipe.deadlocks_below = Some(root.into());
-            self.recipe.owner = (*self.recipe.owner).clone().refusable(true).into();
+            self.recipe.set_deadlocks_below(Some(root));
             self
         }
 

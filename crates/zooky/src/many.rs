@@ -10,6 +10,7 @@ use zooky_client::{Acl, BootInstant};
 
 use crate::acquire::{Recipe, WaitingFor};
 use crate::core::dialect::{Role, Written};
+use crate::deadlock;
 use crate::guard::{Guard, GuardState};
 use crate::inspect::Contender;
 use crate::limit::limited;
@@ -39,7 +40,7 @@ impl Part {
 ///
 /// They are taken one after the other in the order of their paths, whatever the order in which they are named.
 /// So two clients that take locks together in this way cannot wait for each other in a circle. (A program that
-/// holds one lock of its own and then waits for several can.) If one is lost while others are still waited for,
+/// holds one lock of its own and then waits for several can: see [`MultiLock::refuse_deadlock`].) If one is lost while others are still waited for,
 /// all are released and it begins again.
 ///
 /// ```
@@ -98,7 +99,22 @@ impl MultiLock {
     /// With other metadata; see [`crate::Lock::with_owner`].
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> MultiLock {
-        self.each(move |recipe| recipe.owner = owner.clone().into())
+        self.each(move |recipe| recipe.set_owner(owner.clone()))
+    }
+
+    /// Whether it is refused with [`Error::Deadlock`] instead of waiting for ever in a deadlock, among the locks in the
+    /// directory that all of these are in, at any depth; see [`crate::Lock::refuse_deadlock`]. What it has taken of them
+    /// until then is given back. It needs the [`Owner`] under whose id the program holds other locks, too.
+    #[must_use]
+    pub fn refuse_deadlock(self, refuse: bool) -> MultiLock {
+        let directory = deadlock::directory_of(self.paths()).to_owned();
+        self.each(|recipe| recipe.set_deadlocks_below(refuse.then_some(&directory)))
+    }
+
+    /// As [`refuse_deadlock`](Self::refuse_deadlock), among all the locks below `root`, at any depth.
+    #[must_use]
+    pub fn refuse_deadlock_below(self, root: &str) -> MultiLock {
+        self.each(|recipe| recipe.set_deadlocks_below(Some(root)))
     }
 
     /// With an ACL; see [`crate::Lock::with_acl`].
@@ -136,7 +152,7 @@ impl MultiLock {
     /// Cancel-safe: dropped at any point, it leaves no node behind.
     ///
     /// # Errors
-    /// As [`crate::Lock::acquire`].
+    /// As [`crate::Lock::acquire`]; [`Error::Deadlock`] names the one of them that was waited for.
     pub async fn acquire(&self) -> Result<MultiGuard, Error> {
         self.take_all(&WaitingFor::default()).await
     }

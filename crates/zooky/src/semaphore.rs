@@ -12,7 +12,8 @@ use crate::acquire::{Recipe, WaitingFor};
 use crate::cleanup;
 use crate::core::contender::OwnNode;
 use crate::core::dialect::{Dialect, Kind, Role, Written};
-use crate::core::leases::{Stored, only, stored};
+use crate::core::leases::{KAZOO_MUTEX, Stored, only, stored};
+use crate::deadlock;
 use crate::doubt;
 use crate::guard::Guard;
 use crate::inspect::Contender;
@@ -30,6 +31,10 @@ use crate::{Client, Error, Owner, layout};
 /// Beyond both: a lease is only made while the mutex is ours, which the server checks in the same transaction; a lease is a
 /// [`Guard`], with a deadline, a loss, and a fencing token (of the node of the lease itself; with several leases out it
 /// tells the newer from the older, no more). A wait that is cancelled or timed out leaves no lease.
+///
+/// With [`refuse_deadlock`](Semaphore::refuse_deadlock) a waiter is refused once no lease can come back: everybody who has one
+/// waits, in the end, for this waiter. While one of them may go on, none is. (In kazoo's layout only; in Curator's it is
+/// [`Error::NoRoomForOwner`].)
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,7 +69,7 @@ struct Layout {
 }
 
 const KAZOO: Layout =
-    Layout { lease: Kind::KazooLease, mode: CreateMode::EPHEMERAL, leases: "", mutex: "-__lock__" };
+    Layout { lease: Kind::KazooLease, mode: CreateMode::EPHEMERAL, leases: "", mutex: KAZOO_MUTEX };
 const CURATOR: Layout = Layout {
     lease: Kind::CuratorLease,
     mode: CreateMode::EPHEMERAL_SEQUENTIAL,
@@ -116,8 +121,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// [`Error::LeasesDiffer`] and [`Error::NoSemaphore`]: the path is used with another number of leases, or for something
-    /// else. The directories of the semaphore or its mutex hold what does not belong there. The server refuses the
-    /// requests.
+    /// else. [`Error::Deadlock`], if that is [refused](Semaphore::refuse_deadlock). The directories of the semaphore or its
+    /// mutex hold what does not belong there. The server refuses the requests.
     pub async fn acquire(&self) -> Result<Guard, Error> {
         self.wait(&WaitingFor::default()).await
     }
@@ -188,7 +193,10 @@ impl Semaphore {
         let mutex = self.mutex();
         loop {
             let turn = mutex.acquire(Role::Lock, waiting).await?;
-            match Bid::new(self, turn).wait(waiting).await {
+            // By the mutex it is seen to wait: for the holders of the leases, now.
+            let node = self.recipe.deadlocks_below.as_ref().map(|_| turn.path().to_owned());
+            let bid = Bid::new(self, turn).wait(waiting);
+            match deadlock::unless_stuck(&self.recipe, node, bid).await {
                 Ok(Some(lease)) => return Ok(lease),
                 Ok(None) => tracing::warn!(path = %self.path(), "the semaphore's mutex was lost; again"),
                 // If it was the client that was closed, the next turn says so.

@@ -12,6 +12,7 @@ use crate::core::contender::OwnNode;
 use crate::core::dialect::{Kind, Role, classify};
 use crate::core::swap;
 use crate::core::upgrade::{Step, Upgrade, counterpart, token_of_swapped, unique};
+use crate::deadlock;
 use crate::doubt;
 use crate::guard::{Guard, GuardState};
 use crate::handover::{Claim, NotClaimed};
@@ -63,6 +64,8 @@ impl Guard {
     /// With the reader's guard, which still holds:
     /// - [`Error::UpgradeConflict`] at once if another reader of the lock is already waiting for its upgrade: it
     ///   waits for this one, so let this one go.
+    /// - [`Error::Deadlock`]: another reader waits for a lock of the same owner, so that both would wait for ever, and
+    ///   this is the one to be refused (if its handle [wants that](crate::RwLock::refuse_deadlock)).
     /// - [`Error::Unchangeable`]: it is no reader's guard of an [`RwLock`](crate::RwLock).
     /// - What the server refuses. [`Error::Lost`]: the guard was or got lost.
     pub async fn upgrade(self) -> Result<Guard, Unchanged> {
@@ -229,8 +232,11 @@ impl Changing {
             let path = self.tenure.recipe.path.to_string();
             return Err(self.kept(Error::Unchangeable { path, why: "it is no reader's" }));
         };
-        let limit = self.limit;
-        let result = match limit.within(self.run(&mut core)).await {
+        let (limit, tenure) = (self.limit, self.tenure.clone());
+        // By its mark it is seen to wait.
+        let mark = self.refusable().then(|| format!("{}/{}", tenure.recipe.path, core.mark_prefix()));
+        let running = deadlock::unless_stuck(&tenure.recipe, mark, self.run(&mut core));
+        let result = match limit.within(running).await {
             Some(result) => result,
             None => Err(self.timed_out()),
         };
@@ -238,6 +244,11 @@ impl Changing {
             Ok(()) => Ok(self.finished(Role::Writer)),
             Err(fault) => self.withdraw(&core, fault).await,
         }
+    }
+
+    /// Whether it is refused in a deadlock. Who does not wait is in none.
+    fn refusable(&self) -> bool {
+        self.tenure.recipe.deadlocks_below.is_some() && !self.limit.is_zero()
     }
 
     /// It is not to be: the mark goes, and the reader's guard remains; unless a swap that was under way has been
@@ -351,7 +362,11 @@ impl Changing {
     async fn mark(&mut self, core: &mut Upgrade) -> Result<(), Error> {
         let recipe = &self.tenure.recipe;
         let path = format!("{}/{}", recipe.path, core.mark_prefix());
-        let data = recipe.data().await;
+        let data = match self.refusable() {
+            true => recipe.data().await,
+            // Nobody is to wait for it to be refused.
+            false => recipe.unrefusable().data().await,
+        };
         self.residue.possible = true;
         let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
         match self.tenure.session.create(&path, data, mode, &recipe.acl).await {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{LONG, Observer, again, client, eventually, path, run};
 use zooky::inspect::{self, WaitGraph};
 use zooky::session::{Acl, CreateMode};
-use zooky::{Client, Error, Guard, Lock, Owner, RwLock};
+use zooky::{Client, Error, Guard, Lock, MultiLock, Owner, Part, RwLock, Semaphore};
 use zooky_testkit::{Ensemble, Talk};
 
 fn me(id: &str) -> Owner {
@@ -219,4 +219,137 @@ fn ensemble_a_waiter_is_refused_in_a_circle_that_another_closes() {
         second.await.unwrap().unwrap().release().await.unwrap();
         holds_b.release().await.unwrap();
     });
+}
+
+backends!(upgrading: ours_a_deadlock_through_an_upgrade_is_refused, apache_a_deadlock_through_an_upgrade_is_refused);
+
+/// Both read d; a holds l, which b waits for; a wants to write d, which b reads.
+async fn upgrading(hosts: String) {
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let observer = Observer::new(&hosts).await;
+    for upgrader_is_refused in [true, false] {
+        let root = path("upgrading");
+        let (d, l) = (format!("{root}/d"), format!("{root}/l"));
+        let data = |client, id| RwLock::new(client, &d).unwrap().with_owner(me(id));
+        let reads_a = data(&one, "a").refuse_deadlock(upgrader_is_refused).read().await.unwrap();
+        let reads_b = data(&two, "b").refuse_deadlock(true).read().await.unwrap();
+        let holds = lock(&one, &l, "a").refuse_deadlock(true).acquire().await.unwrap();
+        let wants = waiting(lock(&two, &l, "b").refuse_deadlock(true)).await;
+
+        if upgrader_is_refused {
+            // Its mark is the youngest.
+            let refused = reads_a.upgrade().await.unwrap_err();
+            assert!(
+                matches!(&refused.fault, Error::Deadlock { path, .. } if *path == d),
+                "{}",
+                refused.fault
+            );
+            assert!(refused.guard.is_held() && refused.guard.mode() == zooky::Mode::Shared);
+            observer.count(&d, 2).await;
+            assert!(!wants.is_finished(), "both were refused");
+            holds.release().await.unwrap();
+            wants.await.unwrap().unwrap().release().await.unwrap();
+            refused.guard.release().await.unwrap();
+            reads_b.release().await.unwrap();
+        } else {
+            let upgrade = tokio::spawn(reads_a.upgrade());
+            let refused = wants.await.unwrap().unwrap_err();
+            assert!(matches!(refused, Error::Deadlock { .. }), "{refused}");
+            assert!(!upgrade.is_finished(), "both were refused");
+            reads_b.release().await.unwrap();
+            upgrade.await.unwrap().unwrap().release().await.unwrap();
+            holds.release().await.unwrap();
+        }
+        observer.count(&d, 0).await;
+        observer.count(&l, 0).await;
+    }
+}
+
+/// Starts to wait for a lease, and returns once it is the one whose turn it is.
+async fn bidding(semaphore: Semaphore) -> tokio::task::JoinHandle<Result<Guard, Error>> {
+    let (sender, mut waits) = tokio::sync::mpsc::unbounded_channel();
+    let told = semaphore.on_wait(move |holder| _ = sender.send(holder.lock_path().to_owned()));
+    let path = told.path().to_owned();
+    let task = tokio::spawn(async move { told.acquire().await });
+    while waits.recv().await.expect("it waits") != path {}
+    task
+}
+
+backends!(leases: ours_a_deadlock_through_leases_is_refused, apache_a_deadlock_through_leases_is_refused);
+
+/// Two leases are out; their holders wait, in the end, for the one who wants a third.
+async fn leases(hosts: String) {
+    let (one, two, three) = (client(&hosts).await, client(&hosts).await, client(&hosts).await);
+    let observer = Observer::new(&hosts).await;
+    let root = path("leases");
+    let (s, l) = (format!("{root}/s"), format!("{root}/l"));
+    let leases = |client, id| Semaphore::new(client, &s, 2).unwrap().with_owner(me(id)).refuse_deadlock(true);
+    let (a, b) = (leases(&one, "a").acquire().await.unwrap(), leases(&two, "b").acquire().await.unwrap());
+    let holds = lock(&three, &l, "c").refuse_deadlock(true).acquire().await.unwrap();
+    let a_wants = waiting(lock(&one, &l, "a").refuse_deadlock(true)).await;
+    let c_wants = bidding(leases(&three, "c")).await;
+
+    // Half of the leases may come back: nobody is refused.
+    let seen = graph(&one, &root).await;
+    let of_c: Vec<_> = seen.waits().iter().filter(|wait| wait.waiter.path.starts_with(&s)).collect();
+    assert!(of_c.len() == 2 && of_c.iter().all(|wait| wait.one_of_several), "{of_c:?}");
+    assert_eq!(seen.cycles().len(), 0);
+    // Long enough for each of them to have looked several times.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(!a_wants.is_finished() && !c_wants.is_finished());
+
+    // Now none may. The youngest waiter is b's.
+    let b_wants = waiting(lock(&two, &l, "b").refuse_deadlock(true)).await;
+    let refused = b_wants.await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::Deadlock { .. }), "{refused}");
+    assert!(!a_wants.is_finished() && !c_wants.is_finished(), "one refusal will do");
+    b.release().await.unwrap();
+    let c = c_wants.await.unwrap().unwrap();
+    observer.count(&format!("{s}-__lock__"), 0).await;
+
+    // And the one who wants a lease, where that is the youngest: it has come when the others waited.
+    let d_holds = lock(&two, &format!("{root}/m"), "d").refuse_deadlock(true).acquire().await.unwrap();
+    let c_waits = waiting(lock(&three, &format!("{root}/m"), "c").refuse_deadlock(true)).await;
+    let d_wants = leases(&two, "d").acquire().await;
+    let refused = d_wants.unwrap_err();
+    assert!(matches!(&refused, Error::Deadlock { path, .. } if *path == s), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains(&format!("waits for {s}, held by")), "{text}");
+    observer.count(&format!("{s}-__lock__"), 0).await;
+    observer.count(&s, 2).await;
+    drop((a, c, holds, d_holds));
+    for task in [a_wants, c_waits] {
+        task.await.unwrap().unwrap().release().await.unwrap();
+    }
+}
+
+backends!(several: ours_several_locks_in_a_deadlock_are_refused, apache_several_locks_in_a_deadlock_are_refused);
+
+/// One holds a lock of its own and waits for several, one of which is held by who waits for that lock.
+async fn several(hosts: String) {
+    let (one, two) = (client(&hosts).await, client(&hosts).await);
+    let observer = Observer::new(&hosts).await;
+    let root = path("several");
+    let [own, first, last] = ["x/own", "x/first", "y/last"].map(|name| format!("{root}/{name}"));
+    let nameless = MultiLock::new(&one, [Part::write(&first)]).unwrap().refuse_deadlock(true);
+    assert!(matches!(nameless.acquire().await, Err(Error::NoOwnerId { .. })));
+    let holds_own = lock(&one, &own, "1").acquire().await.unwrap();
+    let holds_last = lock(&two, &last, "2").acquire().await.unwrap();
+    let wants_own = waiting(lock(&two, &own, "2")).await;
+    // In either order, the setting and the owner go together.
+    for owner_first in [true, false] {
+        let both = MultiLock::new(&one, [Part::read(&first), Part::write(&last)]).unwrap();
+        let both = match owner_first {
+            true => both.with_owner(me("1")).refuse_deadlock(true),
+            false => both.refuse_deadlock(true).with_owner(me("1")),
+        };
+        let refused = both.acquire().await.unwrap_err();
+        assert!(matches!(&refused, Error::Deadlock { path, .. } if *path == last), "{refused}");
+        observer.count(&first, 0).await;
+        observer.count(&last, 1).await;
+    }
+    assert!(!wants_own.is_finished());
+    holds_own.release().await.unwrap();
+    wants_own.await.unwrap().unwrap().release().await.unwrap();
+    holds_last.release().await.unwrap();
 }

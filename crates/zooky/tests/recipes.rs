@@ -334,6 +334,65 @@ async fn several_locks_as_one(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
+async fn a_deadlock_refused(client: &Client) -> Result<(), Error> {
+    use zooky::{Error, Lock, Owner};
+
+    let me = |task: &str| Owner::this_process().with_id(task); // one id for each flow of control
+    let first = Lock::new(&client, "/crosswise/a")?.with_owner(me("task 1")).acquire().await?;
+    let second = Lock::new(&client, "/crosswise/b")?.with_owner(me("task 2")).acquire().await?;
+    let waiting = Lock::new(&client, "/crosswise/b")?.with_owner(me("task 1"));
+    let waiting = tokio::spawn(async move { waiting.acquire().await });
+
+    // Task 2 would wait for task 1, which waits for it.
+    let crosswise = Lock::new(&client, "/crosswise/a")?.with_owner(me("task 2")).refuse_deadlock(true);
+    match crosswise.acquire().await {
+        Err(Error::Deadlock { cycle, .. }) => println!("{cycle}"), // … waits for /crosswise/a, held by …
+        other => panic!("{other:?}"),
+    }
+    second.release().await?; // let go of what is held, and begin anew
+    waiting.await.unwrap()?.release().await?;
+    first.release().await?;
+    Ok(())
+}
+
+async fn who_waits_for_whom(client: &Client) -> Result<(), Error> {
+    use zooky::{Lock, inspect};
+
+    let lock = Lock::new(&client, "/graph/reports/nightly")?;
+    let guard = lock.acquire().await?;
+    let waiting = tokio::spawn({
+        let lock = lock.clone();
+        async move { lock.acquire().await }
+    });
+    while lock.contenders().await?.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let graph = inspect::wait_graph(&client, "/graph").await?; // at any depth
+    for wait in graph.waits() {
+        println!("{} waits for {}", wait.waiter, wait.blocker);
+    }
+    assert_eq!((graph.holders().count(), graph.waits().len()), (1, 1));
+    assert!(graph.cycles().is_empty()); // nobody waits for ever
+    guard.release().await?;
+    waiting.await.unwrap()?.release().await?;
+    Ok(())
+}
+
+fn without_an_asynchronous_runtime(hosts: &str) -> Result<(), Error> {
+    use std::time::Duration;
+    use zooky::blocking::{Client, Lock};
+
+    let client = Client::connect(hosts)?; // its session lives on a thread of its own
+    let lock = Lock::new(&client, "/locks/blocking")?;
+    let guard = lock.acquire()?;
+    assert!(lock.acquire_timeout(Duration::from_millis(50)).unwrap_err().is_timeout());
+    if !guard.wait_lost(Duration::ZERO)? {
+        println!("still ours, with token {}", guard.fencing_token());
+    }
+    guard.release()?;
+    Ok(())
+}
+
 ensemble!();
 
 backends!(examples: ours_the_examples_run, apache_the_examples_run);
@@ -363,6 +422,12 @@ async fn examples(hosts: String) {
     leases(client).await.unwrap();
     a_leader(client).await.unwrap();
     several_locks_as_one(client).await.unwrap();
+    a_deadlock_refused(client).await.unwrap();
+    who_waits_for_whom(client).await.unwrap();
+    // Not on a thread of this runtime.
+    let (done, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || done.send(without_an_asynchronous_runtime(&hosts)));
+    told.await.unwrap().unwrap();
 }
 
 /// The blocks of code in the documentation, each under its heading.

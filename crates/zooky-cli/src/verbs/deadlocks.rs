@@ -67,7 +67,7 @@ async fn deadlocks(config: &Config, args: &Args) -> Result<u8, Failure> {
 impl From<&Cycle> for Deadlock {
     fn from(cycle: &Cycle) -> Deadlock {
         let edge = |Wait { waiter, blocker, .. }: &Wait| Edge {
-            lock: waiter.lock_path().to_string(),
+            lock: blocker.lock_path().to_string(),
             waiter: (&**waiter).into(),
             blocker: (&**blocker).into(),
         };
@@ -84,7 +84,7 @@ fn print(cycle: &Cycle) -> Result<(), Failure> {
     for Wait { waiter, blocker, .. } in &cycle.waits {
         let how = if blocker.holding == Some(true) { "held" } else { "wanted earlier" };
         let (who, whom) = (locks::describe(waiter), locks::describe(blocker));
-        writeln!(out, "  {who} waits for {}, {how} by {whom}", waiter.lock_path())?;
+        writeln!(out, "  {who} waits for {}, {how} by {whom}", blocker.lock_path())?;
     }
     if let Some(victim) = cycle.victim().map(Contender::to_string) {
         writeln!(out, "  it resolves itself: {} lets itself be refused", crate::table::printable(&victim))?;

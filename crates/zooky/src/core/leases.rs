@@ -4,6 +4,9 @@ use super::dialect::{Kind, classify, is_note};
 use super::queue::Refusal;
 use super::strangers::Strangers;
 
+/// From the path of a semaphore in kazoo's layout to that of its mutex.
+pub(crate) const KAZOO_MUTEX: &str = "-__lock__";
+
 /// What stands in a semaphore's node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stored {
