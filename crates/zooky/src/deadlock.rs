@@ -67,7 +67,7 @@ pub(crate) fn directory_of<'a>(paths: impl IntoIterator<Item = &'a str>) -> &'a 
     let mut paths = paths.into_iter();
     let mut common = paths.next().map_or("", directory);
     for path in paths {
-        while !within(path, common) {
+        while !within(directory(path), common) {
             common = directory(common);
         }
     }
