@@ -170,6 +170,10 @@ impl Run {
             let before_ms = self.now.mono_ms;
             self.now = time::later_than(self.now);
             self.stood_still = self.now.mono_ms - before_ms > STANDSTILL_MS;
+            if self.stood_still {
+                // It may have been stopped behind the poll: what has come in since is to be seen all the same.
+                self.take_events(&mut events, Duration::ZERO)?;
+            }
             self.answered_ms = self.now.mono_ms;
             self.syncer.collect()?;
             self.release();

@@ -12,12 +12,14 @@ mod support {
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice;
+use std::time::Duration;
 
 use support::child::{OUTSTANDING, ServerChild, serve_if_child};
 use support::{Raw, create};
 use tempfile::TempDir;
 use zooky_wire::file::{Entry, FileHeader, entry_at};
-use zooky_wire::{CreateMode, ErrorCode, TxnRecord};
+use zooky_wire::{CreateMode, ErrorCode, Request, TxnRecord};
 
 const TRACED: &str = "trace=pwrite64,write,fdatasync,fsync,sendto,sendmsg,writev,mkdir,mkdirat";
 
@@ -192,6 +194,37 @@ fn others_are_served_while_the_disk_takes_long() {
     println!("reads answered during each sync: {served:?}");
     // One that waits for the sync, or two, would be answered in each round all the same.
     assert!(served.iter().sum::<usize>() >= 5 * ROUNDS, "reads answered during each sync: {served:?}");
+}
+
+/// It stands still between its look at what has come in and its look at the clock: by that clock sessions are over whose clients
+/// have asked meanwhile.
+#[test]
+fn a_standstill_behind_the_poll_ends_no_session_whose_client_asks() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    // Longer than the timeout and the time that the server rounds it up by, once, after some turns of its loop.
+    let (polls, delay) =
+        ("trace=epoll_wait,epoll_pwait", "inject=epoll_wait,epoll_pwait:delay_exit=7000000:when=100");
+    let inject = ["-e", polls, "-e", delay];
+    let server = ServerChild::start_under(&strace(&out.path().join("trace"), &inject), dir.path());
+    let (mut first, mut second) =
+        (Raw::connect_for(server.addr, 40_000), Raw::connect_for(server.addr, 4_000));
+    let exists = Request::Exists { path: "/".into(), watch: false };
+    let is_answered_soon = |client: &mut Raw| {
+        client.send(slice::from_ref(&exists)).unwrap();
+        client.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let answered = client.stream.peek(&mut [0]).is_ok();
+        client.stream.set_read_timeout(None).unwrap();
+        answered
+    };
+    let mut asked = 0;
+    while is_answered_soon(&mut first) {
+        first.reply().unwrap();
+        asked += 1;
+        assert!(asked < 1_000, "it never stands still");
+    }
+    second.send(&[exists]).unwrap();
+    assert_eq!(second.reply().unwrap().0.err, ErrorCode::OK);
+    second.create("/alive", CreateMode::EPHEMERAL, b"").unwrap();
 }
 
 fn has_come(raw: &Raw) -> bool {
