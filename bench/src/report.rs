@@ -58,7 +58,10 @@ pub(crate) fn markdown(plan: &Plan, results: &Results, command: &str, date: &str
         (Workload::Behind, Metric::Handoff),
     );
     text += &lengths(
-        &format!("Handoff among {CROWD} sessions, with so many queued behind ({} in a row)", plan.hands),
+        &format!(
+            "Handoff among {CROWD} sessions, with so many queued behind ({} in a row)",
+            plan.hands * CROWD / 2
+        ),
         results,
         (Workload::BehindCrowd, Metric::Handoff),
     );

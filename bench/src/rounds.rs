@@ -389,7 +389,9 @@ fn lengths(
                 add(Workload::Behind(length), Sample::Handoffs(handoffs));
                 let crowd = Workload::BehindCrowd(length);
                 if crowd.fits(pair.0) {
-                    let (handoffs, _) = queue::pass(child, &hosts, (plan.hands, CROWD), length)?;
+                    // As many for each session as above.
+                    let hands = plan.hands * CROWD / 2;
+                    let (handoffs, _) = queue::pass(child, &hosts, (hands, CROWD), length)?;
                     add(crowd, Sample::Handoffs(handoffs));
                 }
             }
