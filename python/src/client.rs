@@ -10,9 +10,10 @@ use zooky::session::{Acl, CreateMode, Error as SessionError, Pending, Session, S
 
 use crate::candidate::Candidate;
 use crate::errors::raise;
-use crate::lock::{Lock, Wanted, call};
+use crate::lock::{Lock, Wanted};
 use crate::node::{Node, Opening};
 use crate::runtime::{Owned, runtime, seconds, wait};
+use crate::told::call;
 
 /// A znode's stat as kazoo shows it: eleven numbers, in the protocol's order.
 type StatTuple = (i64, i64, i64, i64, i32, i32, i32, i64, i32, i32, i64);

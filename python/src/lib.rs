@@ -15,6 +15,7 @@ mod lock;
 mod node;
 mod runtime;
 mod server;
+mod told;
 
 use pyo3::prelude::*;
 

@@ -1,16 +1,17 @@
 //! Lock handles and guards.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use tokio::sync::Notify;
-use zooky::inspect::{self, Contender};
-use zooky::{Dialect, GuardState, Owner, Revoke, RwLock, Semaphore};
+use zooky::inspect;
+use zooky::{Dialect, Owner, Revoke, RwLock, Semaphore};
 
 use crate::awaitable::awaitable;
 use crate::errors::{CancelledError, raise};
-use crate::runtime::{Owned, runtime, seconds, wait};
+use crate::runtime::{Owned, seconds, wait};
+use crate::told::{Described, Stranger, name_of, stranger, tell, tell_of, wait_for};
 
 /// A handle of one lock, for one mode.
 #[pyclass(frozen, module = "zooky._zooky")]
@@ -138,7 +139,7 @@ impl Lock {
     }
 
     /// The contenders in order (of a semaphore: those who have a lease), as dictionaries.
-    fn contenders<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    fn contenders(&self, py: Python<'_>) -> PyResult<Vec<Described>> {
         let (taker, client) = self.handle.get()?;
         let shown = wait(py, async {
             match taker {
@@ -150,29 +151,8 @@ impl Lock {
             Err(zooky::Error::Session(zooky::session::Error::NoNode { .. })) => Vec::new(),
             other => other.map_err(raise)?,
         };
-        contenders.iter().map(|contender| describe(py, contender)).collect()
+        Ok(contenders.into_iter().map(Described).collect())
     }
-}
-
-fn describe<'py>(py: Python<'py>, contender: &Contender) -> PyResult<Bound<'py, PyDict>> {
-    let entry = PyDict::new(py);
-    entry.set_item("name", &contender.name)?;
-    entry.set_item("path", &contender.path)?;
-    entry.set_item("mode", contender.mode.to_string())?;
-    entry.set_item("dialect", contender.dialect.to_string())?;
-    entry.set_item("sequence", contender.sequence)?;
-    entry.set_item("holding", contender.holding)?;
-    entry.set_item("data", contender.data.as_ref())?;
-    entry.set_item("session", contender.session())?;
-    entry.set_item("since_ms", contender.since_ms())?;
-    if let Some(owner) = &contender.owner {
-        entry.set_item("host", &owner.host)?;
-        entry.set_item("pid", owner.pid)?;
-        entry.set_item("user", &owner.user)?;
-        entry.set_item("program", &owner.program)?;
-        entry.set_item("id", &owner.id)?;
-    }
-    Ok(entry)
 }
 
 /// A held lock.
@@ -200,6 +180,28 @@ impl Guard {
     fn take(&self) -> PyResult<Option<zooky::Guard>> {
         Ok(self.guard.get()?.lock().unwrap_or_else(PoisonError::into_inner).take())
     }
+
+    /// True when it is lost; false if it is released before, or was.
+    fn loss(&self) -> PyResult<impl Future<Output = bool> + Send + use<>> {
+        let lost = self.ask(zooky::Guard::on_lost)?;
+        Ok(async move {
+            match lost {
+                Some(lost) => lost.await,
+                None => false,
+            }
+        })
+    }
+
+    /// True when somebody asks for it, or takes it away; false if it ends before, or has ended.
+    fn revocation(&self) -> PyResult<impl Future<Output = bool> + Send + use<>> {
+        let revoked = self.ask(zooky::Guard::on_revoked)?;
+        Ok(async move {
+            match revoked {
+                Some(revoked) => revoked.await,
+                None => false,
+            }
+        })
+    }
 }
 
 #[pymethods]
@@ -225,12 +227,7 @@ impl Guard {
     /// "held", "suspect", "lost" or "released", as of now.
     #[getter]
     fn state(&self) -> PyResult<&'static str> {
-        Ok(match self.ask(zooky::Guard::state)? {
-            Some(GuardState::Held) => "held",
-            Some(GuardState::Suspect) => "suspect",
-            Some(GuardState::Lost) => "lost",
-            None => "released",
-        })
+        Ok(self.ask(zooky::Guard::state)?.map_or("released", name_of))
     }
 
     /// Whether somebody has asked for the lock, as of now.
@@ -239,40 +236,51 @@ impl Guard {
         Ok(self.ask(zooky::Guard::is_revoked)?.unwrap_or(false))
     }
 
+    /// The first contender that came meanwhile and does not respect it, until the first certain one; as of now.
+    #[getter]
+    fn foreign_contender(&self) -> PyResult<Option<Stranger>> {
+        Ok(self.ask(zooky::Guard::foreign_contender)?.flatten().map(stranger))
+    }
+
     /// Waits until the lock is lost, for ever or up to `timeout` seconds; whether it is.
     #[pyo3(signature = (timeout = None))]
     fn wait_lost(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = timeout.map(seconds).transpose()?;
-        let Some(lost) = self.ask(zooky::Guard::on_lost)? else { return Ok(false) };
-        wait(py, async {
-            match timeout {
-                Some(timeout) => tokio::time::timeout(timeout, lost).await.unwrap_or(false),
-                None => lost.await,
-            }
-        })
+        wait_for(py, timeout, self.loss()?)
     }
 
     /// The same for ever, to be awaited.
     fn wait_lost_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let lost = self.ask(zooky::Guard::on_lost)?;
-        awaitable(py, async move {
-            Ok(match lost {
-                Some(lost) => lost.await,
-                None => false,
-            })
-        })
+        let lost = self.loss()?;
+        awaitable(py, async move { Ok(lost.await) })
     }
 
     /// Calls `callback` on a thread of its own when the lock is lost; never if it is released before.
     fn on_lost(&self, callback: Py<PyAny>) -> PyResult<()> {
-        let Some(lost) = self.ask(zooky::Guard::on_lost)? else { return Ok(()) };
-        let runtime = runtime()?;
-        runtime.spawn(async move {
-            if lost.await {
-                call(Arc::new(callback), ());
-            }
-        });
-        Ok(())
+        tell_of(self.loss()?, callback)
+    }
+
+    /// Waits until somebody asks for the lock or takes it away, for ever or up to `timeout` seconds; whether somebody has.
+    #[pyo3(signature = (timeout = None))]
+    fn wait_revoked(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        wait_for(py, timeout, self.revocation()?)
+    }
+
+    /// The same for ever, to be awaited.
+    fn wait_revoked_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let revoked = self.revocation()?;
+        awaitable(py, async move { Ok(revoked.await) })
+    }
+
+    /// Calls `callback` on a thread of its own when somebody asks for the lock or takes it away; never if it ends before.
+    fn on_revoked(&self, callback: Py<PyAny>) -> PyResult<()> {
+        tell_of(self.revocation()?, callback)
+    }
+
+    /// Calls `callback` on a thread of its own with a contender that surely does not respect the lock; never if it ends
+    /// before one is seen.
+    fn on_foreign(&self, callback: Py<PyAny>) -> PyResult<()> {
+        let Some(foreign) = self.ask(zooky::Guard::on_foreign)? else { return Ok(()) };
+        tell(async { foreign.await.map(stranger) }, callback)
     }
 
     /// Releases the lock and waits until its node is deleted. False if it was released before.
@@ -291,25 +299,4 @@ impl Guard {
             Ok(true)
         })
     }
-}
-
-/// Calls into Python on a thread that may wait for the GIL; what it raises is reported as unraisable.
-pub(crate) fn call<A>(callback: Arc<Py<PyAny>>, args: A) -> tokio::task::JoinHandle<()>
-where
-    A: for<'py> pyo3::call::PyCallArgs<'py> + Send + 'static,
-{
-    tokio::task::spawn_blocking(move || report(&callback, args))
-}
-
-/// Calls into Python on this thread, in the same way.
-pub(crate) fn report<A>(callback: &Py<PyAny>, args: A)
-where
-    A: for<'py> pyo3::call::PyCallArgs<'py>,
-{
-    // None: the interpreter is about to end.
-    let _ = Python::try_attach(|py| {
-        if let Err(error) = callback.call1(py, args) {
-            error.write_unraisable(py, Some(callback.bind(py)));
-        }
-    });
 }

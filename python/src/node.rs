@@ -10,8 +10,8 @@ use zooky::session::{Acl, Error as SessionError, State};
 use zooky::{Client, Error, Value};
 
 use crate::errors::{raise, raise_session};
-use crate::lock::report;
 use crate::runtime::{Owned, seconds, wait};
+use crate::told::report;
 
 /// What a node is to be like if it has to be created, and how it is read.
 pub(crate) struct Opening {

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -109,6 +110,29 @@ def test_readers_share_and_one_object_is_held_once(client, path):
 
         await asyncio.gather(*(one(number) for number in range(5)))
         assert order[0::2] == order[1::2]
+
+    asyncio.run(main())
+
+
+def test_a_task_hears_who_asks_and_who_does_not_respect_it(client, path):
+    async def main():
+        lock, strangers = client.async_lock(path), []
+        lock.on_foreign(strangers.append)
+        assert await lock.wait_revoked() is False
+        async with lock:
+            waiting = asyncio.create_task(lock.wait_revoked())
+            await asyncio.sleep(0)
+            assert not lock.revoked and not waiting.done() and lock.foreign_contender is None
+            client._running().lock(path, "exclusive").revoke_all(False)
+            assert await asyncio.wait_for(waiting, 60) is True and lock.revoked and lock.is_acquired
+            name = client.create(f"{path}/_c_{uuid.uuid4()}-lock-", ephemeral=True, sequence=True)
+            eventually(lambda: strangers)
+            assert strangers[0].path == name and strangers[0].certain and lock.foreign_contender == strangers[0]
+            client.delete(name)
+        async with lock:
+            waiting = asyncio.create_task(lock.wait_revoked())
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(waiting, 60) is False
 
     asyncio.run(main())
 

@@ -1,6 +1,7 @@
 """Locks, semaphores and elections."""
 
 import threading
+import uuid
 
 import kazoo.client
 import pytest
@@ -127,6 +128,28 @@ def test_foreign_contenders_are_refused(client, path):
     client.create(path + "/_c_8eb60557ba51e0da67eefc47467d3f34-lock-", ephemeral=True, sequence=True)
     with pytest.raises(zooky.ForeignContenderError):
         client.Lock(path).acquire(timeout=60)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "WriteLock", "ReadLock"])
+def test_a_holder_hears_who_asks_and_who_does_not_respect_it(client, path, kind):
+    lock, asked, strangers = getattr(client, kind)(path), [], []
+    lock.on_revoked(lambda: asked.append(1))
+    lock.on_foreign(strangers.append)
+    with lock:
+        assert lock.revoked is False and lock.wait_revoked(0.05) is False and lock.foreign_contender is None
+        assert client._running().lock(path, "exclusive").revoke_all(False) == 1
+        assert lock.wait_revoked(60) is True and lock.revoked is True and lock.is_acquired
+        eventually(lambda: asked == [1])
+        name = client.create(f"{path}/_c_{uuid.uuid4()}-lock-", ephemeral=True, sequence=True)
+        (seen,) = eventually(lambda: strangers)
+        assert seen == zooky.ForeignContender(name, True, seen.contender) and seen.contender["dialect"] == "Curator"
+        assert lock.foreign_contender == seen and lock.is_acquired
+    assert lock.revoked is False and lock.foreign_contender is None and lock.wait_revoked() is False
+    client.delete(name)
+    # It belongs to one grant, and nobody asks in the next.
+    with lock:
+        assert lock.revoked is False
+    assert asked == [1] and len(strangers) == 1
 
 
 def test_a_lost_lock_says_so_in_every_way(brief, path):

@@ -1,6 +1,7 @@
 """zktools' locks: names, parameters, return values, layouts, and what is mended."""
 
 import threading
+import uuid
 
 import pytest
 
@@ -186,6 +187,49 @@ def test_errors_of_the_asynchronous_lock_wake_those_who_wait(client, root):
     # Mended: they waited for ever.
     assert lock.wait_for_acquire(timeout=30) is False
     assert lock.errors and "stranger" in lock.errors[-1][1]
+
+
+def test_the_asynchronous_lock_hears_what_a_holder_hears(client, root):
+    holding, lock = ZkLock(client, "a", root), ZkAsyncLock(client, "a", root)
+    asked, strangers, lost = threading.Event(), [], []
+    lock.on_revoked(asked.set)
+    lock.on_lost(lambda: lost.append(1))
+    assert lock.has_lock() is False and lock.revoked is False and lock.foreign_contender is None
+    assert lock.wait_revoked() is False and lock.wait_lost() is False and not lock.is_acquired
+    assert holding.acquire()
+    lock.acquire()
+    eventually(lambda: lock.candidate_created)
+    # Asked while it waits, it hears of that when it has the lock.
+    assert holding.revoke_all() is True and holding.wait_revoked(60) is True
+    assert lock.has_lock() is False and lock.revoked is False and lock.wait_revoked(timeout=0.05) is False
+    with pytest.raises(RuntimeError, match="acquire it first"):
+        lock.fencing_token
+    assert not asked.is_set()
+    holding.release()
+    assert lock.wait_for_acquire(60) is True and lock.wait_revoked(60) is True and asked.wait(60)
+    # It is asked, no more.
+    assert lock.revoked is True and lock.has_lock() is True and not lock.lost and int(lock.fencing_token) > 0
+    assert lock.wait_lost(timeout=0.05) is False
+
+    lock.on_foreign(strangers.append)
+    name = client.create(f"{lock.lock_path}/{uuid.uuid4().hex}__lock__", ephemeral=True, sequence=True)
+    (seen,) = eventually(lambda: strangers)
+    assert seen.path == name and seen.certain is True and seen.contender["dialect"] == "kazoo"
+    assert lock.foreign_contender == seen and lock.acquired
+    assert lock.release() is False and lock.wait_for_release(60) is True
+    assert lock.has_lock() is False and lock.revoked is False and lock.foreign_contender is None
+    client.delete(name)
+
+    # Whoever wanted to be told is told of each acquisition.
+    asked.clear()
+    with lock:
+        assert lock.revoked is False and not lost
+        assert holding.revoke_all() is True
+        assert asked.wait(60) and lock.revoked is True and lock.acquired
+        assert holding.clear() is True
+        assert lock.wait_lost(60) is True and lock.lost and not lock.acquired and lock.has_lock() is False
+        eventually(lambda: lost == [1])
+    assert not lock.lost and lost == [1] and len(strangers) == 1
 
 
 def test_judging_by_names():

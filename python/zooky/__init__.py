@@ -20,7 +20,7 @@ from .exceptions import (
     LockTimeout,
     ZookyError,
 )
-from .held import FencingToken
+from .held import FencingToken, ForeignContender
 from .lock import Election, Lock, ReadLock, Semaphore, WriteLock
 from .server import Server
 from .zookeeper_lock import ZooKeeperLock
@@ -31,6 +31,7 @@ __all__ = [
     "Client",
     "Election",
     "FencingToken",
+    "ForeignContender",
     "ForeignContenderError",
     "ForkError",
     "KazooState",

@@ -13,6 +13,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Type
 
+from . import _zooky
 from .held import Held, ending
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncLock"]
 
 
-class AsyncLock(Held):
+class AsyncLock(Held[_zooky.Guard]):
     """A lock, or a semaphore's lease, that tasks wait for; made by ``client.async_lock(path)`` and its like.
 
     A task that is cancelled while it waits leaves no node behind. One object is held once at a time: tasks that share
@@ -47,7 +48,7 @@ class AsyncLock(Held):
         tasks = self._tasks = self._tasks or asyncio.Lock()
         await tasks.acquire()
         try:
-            self._guard = await native.acquire_async(timeout)
+            self._hold(await native.acquire_async(timeout))
         except BaseException:
             tasks.release()
             raise
@@ -72,6 +73,11 @@ class AsyncLock(Held):
         """Waits until it is lost; False if it is released before."""
         guard = self._guard
         return guard is not None and await guard.wait_lost_async()
+
+    async def wait_revoked(self) -> bool:
+        """Waits until somebody asks for it or takes it away; False if it is released or lost before."""
+        guard = self._guard
+        return guard is not None and await guard.wait_revoked_async()
 
     async def __aenter__(self) -> "AsyncLock":
         await self.acquire()

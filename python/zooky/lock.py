@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 from . import _zooky
 from .exceptions import CancelledError, LockTimeout
-from .held import FencingToken, Held, ending
+from .held import Blocking, FencingToken, ending
 
 if TYPE_CHECKING:
     from .client import Client
@@ -17,7 +17,7 @@ __all__ = ["Election", "FencingToken", "Lock", "ReadLock", "Semaphore", "WriteLo
 _Held = TypeVar("_Held", bound="_Taken")
 
 
-class _Taken(Held):
+class _Taken(Blocking[_zooky.Guard]):
     """What is taken and released: the locks, and a semaphore's lease."""
 
     _mode = "exclusive"
@@ -31,7 +31,6 @@ class _Taken(Held):
         self._max_leases = max_leases
         self._waiting: Optional[_zooky.Lock] = None
         self._threads = threading.Lock()
-        self._on_lost: List[Callable[[], object]] = []
 
     def acquire(self, blocking: bool = True, timeout: Optional[float] = None, ephemeral: bool = True) -> bool:
         """Waits until it is granted.
@@ -70,9 +69,7 @@ class _Taken(Held):
             if guard is None:
                 self._threads.release()
                 return False
-            self._guard = guard
-            for callback in self._on_lost:
-                guard.on_lost(callback)
+            self._hold(guard)
             return True
         except BaseException:
             self._waiting = None
@@ -105,18 +102,6 @@ class _Taken(Held):
         """The name of this object's node below :attr:`path` while it is held; else None."""
         guard = self._guard
         return None if guard is None else guard.path.rpartition("/")[2]
-
-    def on_lost(self, callback: Callable[[], object]) -> None:
-        """Calls ``callback``, on a thread of its own, whenever a grant of this object is lost before its release."""
-        self._on_lost.append(callback)
-        guard = self._guard
-        if guard is not None:
-            guard.on_lost(callback)
-
-    def wait_lost(self, timeout: Optional[float] = None) -> bool:
-        """Waits until it is lost, up to ``timeout`` seconds; whether it is."""
-        guard = self._guard
-        return guard is not None and guard.wait_lost(timeout)
 
     def _native(self) -> _zooky.Lock:
         return self.client._running().lock(self.path, self._mode, self.identifier, self._max_leases)

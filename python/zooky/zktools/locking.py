@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type, T
 from .. import _zooky
 from ..client import Client
 from ..exceptions import LockLost, LockTimeout
-from ..held import Held, ending
+from ..held import Blocking, ending
 
 __all__ = [
     "IMMEDIATE",
@@ -44,7 +44,7 @@ Revoke = Union[bool, _Immediate]
 _Base = TypeVar("_Base", bound="_LockBase")
 
 
-class _LockBase(Held):
+class _LockBase(Blocking[_zooky.Guard]):
     """What the three locks have in common. One object is for one thread at a time."""
 
     _node_name = "-lock-"
@@ -75,7 +75,7 @@ class _LockBase(Held):
         if timeout == 0 and how is not None:
             timeout = _REMOVAL if how == "immediately" else 0.05
         try:
-            self._guard = self._native(mode, how).acquire(timeout)
+            self._hold(self._native(mode, how).acquire(timeout))
         except LockTimeout:
             return False
         return True
@@ -87,12 +87,6 @@ class _LockBase(Held):
             return guard is not None and guard.release()
         except LockLost:
             return False
-
-    @property
-    def revoked(self) -> bool:
-        """Whether somebody asked for the held lock, or it was taken away or lost. It belongs to one acquisition."""
-        guard = self._guard
-        return guard is not None and (guard.revoked or self.lost)
 
     def has_lock(self) -> bool:
         """Asks the server whether this object has the lock."""
@@ -177,8 +171,11 @@ class ZkWriteLock(_LockBase):
         return self._acquire_lock(self._node_name, timeout, revoke)
 
 
-class ZkAsyncLock:
+class ZkAsyncLock(Blocking[_zooky.Candidate]):
     """An exclusive lock that is waited for in the background.
+
+    Until it has the lock there is nothing to lose, and nothing to ask it for: :meth:`wait_lost` and :meth:`wait_revoked` wait for
+    the lock first.
 
     >>> import zooky
     >>> with zooky.Server() as server, zooky.Client(hosts=server.hosts) as zk:
@@ -195,10 +192,10 @@ class ZkAsyncLock:
 
     def __init__(self, connection: Client, lock_name: str, lock_root: str = "/ZktoolsLocks") -> None:
         """A lock object; nothing is sent yet. The parameters are those of :class:`ZkLock`."""
+        super().__init__(_join(lock_root, lock_name))
         self.connection = connection
         self.lock_root = lock_root
-        self.lock_path = _join(lock_root, lock_name)
-        self._candidate: Optional[_zooky.Candidate] = None
+        self.lock_path = self.path
         self._changing = threading.Lock()
 
     def acquire(self, func: Optional[Callable[["ZkAsyncLock"], object]] = None) -> bool:
@@ -208,9 +205,10 @@ class ZkAsyncLock:
         :raises RuntimeError: this object has the lock, or waits for it.
         """
         with self._changing:
-            if self._candidate is not None:
+            if self._guard is not None:
                 raise RuntimeError("Lock already acquired")
-            self._candidate = candidate = self.connection._running().enqueue(self.lock_path)
+            candidate = self.connection._running().enqueue(self.lock_path)
+            self._hold(candidate)
         if func is not None:
             told = func
             candidate.on_acquired(lambda: told(self))
@@ -222,7 +220,7 @@ class ZkAsyncLock:
         :param func: called, on a thread of its own, when the node is gone for certain.
         :raises RuntimeError: this object has not asked for the lock.
         """
-        candidate = self._candidate
+        candidate = self._guard
         if candidate is None:
             raise RuntimeError("Lock not acquired, nor was a lock node created")
         if func is not None:
@@ -234,20 +232,24 @@ class ZkAsyncLock:
     @property
     def acquired(self) -> bool:
         """Whether it has the lock, as of now."""
-        candidate = self._candidate
-        return candidate is not None and candidate.acquired
+        return self.is_acquired
 
     @property
     def candidate_created(self) -> bool:
         """Whether its node is in the queue."""
-        candidate = self._candidate
+        candidate = self._guard
         return candidate is not None and candidate.created
 
     @property
     def errors(self) -> List[Tuple[Optional[int], str]]:
         """What went wrong in the present acquisition: ZooKeeper's codes, and texts."""
-        candidate = self._candidate
+        candidate = self._guard
         return [] if candidate is None else candidate.errors
+
+    def has_lock(self) -> bool:
+        """Asks the server whether this object has the lock. False without asking while it waits."""
+        candidate = self._guard
+        return candidate is not None and candidate.has_lock()
 
     def wait_for_acquire(self, timeout: Optional[float] = None) -> bool:
         """Waits for the lock; whether it came. False at once if it cannot come: see :attr:`errors`.
@@ -255,7 +257,7 @@ class ZkAsyncLock:
         :param timeout: seconds; None: for ever.
         :raises RuntimeError: :meth:`acquire` was not called.
         """
-        candidate = self._candidate
+        candidate = self._guard
         if candidate is None:
             raise RuntimeError("Lock acquisition is not in process")
         return candidate.wait_acquired(timeout)
@@ -265,7 +267,7 @@ class ZkAsyncLock:
 
         :param timeout: seconds; None: for ever.
         """
-        candidate = self._candidate
+        candidate = self._guard
         if candidate is None:
             return True
         gone = candidate.release(timeout)
@@ -275,8 +277,8 @@ class ZkAsyncLock:
 
     def _forget(self, candidate: _zooky.Candidate) -> None:
         with self._changing:
-            if self._candidate is candidate:
-                self._candidate = None
+            if self._guard is candidate:
+                self._guard = None
 
     def __enter__(self) -> "ZkAsyncLock":
         self.acquire()
@@ -289,7 +291,7 @@ class ZkAsyncLock:
         exception: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if self._candidate is not None:
+        if self._guard is not None:
             self.release()
             self.wait_for_release()
 
