@@ -10,6 +10,8 @@ mod client;
 mod common;
 #[path = "nemesis/faults.rs"]
 mod faults;
+#[path = "nemesis/judge.rs"]
+mod judge;
 #[path = "nemesis/kinds.rs"]
 mod kinds;
 #[path = "nemesis/members.rs"]

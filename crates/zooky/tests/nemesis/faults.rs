@@ -5,18 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use zooky_testkit::{Ensemble, FencedRegister, MachineClock, RecordKind, Rng, Talk, eventually, within};
+use zooky_testkit::{Ensemble, FencedRegister, MachineClock, RecordKind, Rng, Talk};
 
 use super::common::{self, LONG, Observer, again};
 use super::members::Members;
-use super::{SESSION_TIMEOUT, SLACK, TICK, client, kinds};
+use super::{SESSION_TIMEOUT, client, judge, kinds};
 
 const CLIENTS: usize = 8;
-/// The next grant of each lock, from then on.
-const GRANTED: Duration = SESSION_TIMEOUT.saturating_add(TICK).saturating_add(TICK).saturating_add(SLACK);
-/// The same where a member has lost transactions: who waits there for what is gone asks the leader after two timeouts, and goes
-/// elsewhere. Twice, as that member may not be alone.
-const GRANTED_BESIDE_LOSSES: Duration = GRANTED.saturating_add(SESSION_TIMEOUT.saturating_mul(4));
 /// What it may take until each task of each client has had a turn.
 const SERVED: Duration = Duration::from_secs(60);
 
@@ -226,17 +221,11 @@ impl Nemesis {
     fn next_grants(&self, leader: usize, before: &[usize]) -> Duration {
         let mut clock = MachineClock::start();
         for ((&kind, register), &before) in kinds::ALL.iter().zip(&self.registers).zip(before) {
-            let granted = || (entries(register) > before).then_some(());
-            if within(clock.left_of(GRANTED), granted).is_some() {
-                continue;
+            let lost = || Members(&self.ensemble).differences(leader, &kind.directories());
+            let judged = judge::next_grant(kind, &mut clock, || entries(register) > before, lost);
+            if let Some(told) = judged.unwrap_or_else(|fault| panic!("{fault}: {clock}")) {
+                println!("  {told}");
             }
-            let lost = Members(&self.ensemble).differences(leader, &kind.directories());
-            assert!(!lost.is_empty(), "no grant of {kind:?} within {GRANTED:?} after the election: {clock}");
-            println!(
-                "  {kind:?}: members show otherwise than the leader, having lost transactions: {lost:x?}"
-            );
-            let what = format!("a grant of {kind:?} within {GRANTED_BESIDE_LOSSES:?} after the election");
-            eventually(clock.left_of(GRANTED_BESIDE_LOSSES), &what, granted);
         }
         clock.elapsed()
     }

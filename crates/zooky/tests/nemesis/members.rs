@@ -10,14 +10,12 @@ use zooky::session::{Error, Session};
 use zooky_testkit::{Ensemble, MachineClock, eventually, four_letter, within};
 
 use super::common::{LONG, config, run};
-use super::{SESSION_TIMEOUT, SLACK, TICK};
+use super::judge::{self, Answers, Dump};
 
 /// What it may take until there is a leader that the others follow. How long it took is told.
 const ELECTION: Duration = Duration::from_secs(30);
 /// A member that serves opens a session much faster.
 const OPENED: Duration = Duration::from_secs(2);
-/// By then a session of which nobody speaks any more has been counted out, and its nodes are gone.
-const COUNTED_OUT: Duration = SESSION_TIMEOUT.saturating_add(TICK).saturating_add(SLACK);
 /// What a member shows for as long as that, one that is only behind does not.
 const LASTING: Duration = Duration::from_secs(1);
 
@@ -38,40 +36,20 @@ impl Members<'_> {
         for member in 0..self.0.len() {
             let host = self.host(member);
             // It may be on its way into the ensemble still.
-            let serves = within(ELECTION, || Dump::of(&host).filter(|dump| !dump.ephemerals.is_empty()));
+            let serves = within(ELECTION, || dump(&host).filter(|dump| !dump.is_empty()));
             if serves.is_none() {
                 println!("  member {member} has not come back to serve");
                 continue;
             }
-            let mut seen = None;
-            let fits = within(COUNTED_OUT, || {
-                let leader = self.0.leader();
-                let (theirs, own) = (Dump::of(&self.host(leader))?, Dump::of(&host)?);
-                let orphans = own.orphans(&theirs.sessions);
-                let fits = orphans.is_empty() && own.owners() <= clients;
-                seen = Some((leader, theirs, own, orphans));
-                fits.then_some(())
-            });
-            if fits.is_some() {
-                continue;
+            let judged =
+                judge::every_node_has_its_session(member, clients, &mut MachineClock::start(), || {
+                    let leader = self.0.leader();
+                    let (of_leader, of_member) = (dump(&self.host(leader))?, dump(&host)?);
+                    Some(Answers { leader, of_leader, of_member })
+                });
+            if let Some(told) = judged.unwrap_or_else(|fault| panic!("{fault}")) {
+                println!("  {told}");
             }
-            let Some((leader, theirs, own, orphans)) = seen else {
-                println!("  member {member} serves no more");
-                continue;
-            };
-            let common = |path: &&String| theirs.ephemerals.contains_key(*path);
-            let of_the_leader: Vec<&String> = orphans.keys().filter(common).collect();
-            assert!(
-                of_the_leader.is_empty(),
-                "the leader, {leader}, shows nodes whose sessions are gone: {of_the_leader:?}"
-            );
-            let (owners, all) = (theirs.owners(), &theirs.ephemerals);
-            assert!(owners <= clients, "{clients} clients have {owners} sessions with nodes: {all:?}");
-            println!(
-                "  member {member} has lost transactions: it shows nodes of {} sessions, and of sessions that are gone, as \
-                 the leader, {leader}, does not, {orphans:?}",
-                own.owners()
-            );
         }
     }
 
@@ -129,43 +107,9 @@ impl Members<'_> {
     }
 }
 
-/// Which sessions there are, and whose each ephemeral node is, as one member has it.
-struct Dump {
-    sessions: BTreeSet<String>,
-    ephemerals: BTreeMap<String, String>,
-}
-
-impl Dump {
-    /// None while the member serves nobody.
-    fn of(host: &str) -> Option<Dump> {
-        Dump::read(&four_letter(host.parse().unwrap(), "dump").ok()?)
-    }
-
-    fn read(answer: &str) -> Option<Dump> {
-        let (tracker, rest) = answer.split_once("ephemeral nodes dump:")?;
-        let (nodes, _) = rest.split_once("Connections dump:")?;
-        let sessions = tracker.split_whitespace().filter(|word| word.starts_with("0x"));
-        let mut dump = Dump { sessions: sessions.map(str::to_owned).collect(), ephemerals: BTreeMap::new() };
-        let mut owner = "";
-        for line in nodes.lines() {
-            match line.strip_prefix('\t') {
-                Some(path) => drop(dump.ephemerals.insert(path.to_owned(), owner.to_owned())),
-                None => owner = line.trim_end_matches(':'),
-            }
-        }
-        Some(dump)
-    }
-
-    /// The ephemeral nodes, with their owners, of sessions that are not among these.
-    fn orphans(&self, alive: &BTreeSet<String>) -> BTreeMap<String, String> {
-        let orphans = self.ephemerals.iter().filter(|(_, owner)| !alive.contains(*owner));
-        orphans.map(|(path, owner)| (path.clone(), owner.clone())).collect()
-    }
-
-    /// How many sessions have ephemeral nodes.
-    fn owners(&self) -> usize {
-        self.ephemerals.values().collect::<BTreeSet<_>>().len()
-    }
+/// What a member says of its sessions and their nodes; none while it serves nobody.
+fn dump(host: &str) -> Option<Dump> {
+    Dump::read(&four_letter(host.parse().unwrap(), "dump").ok()?)
 }
 
 /// A node: its path, its owner's session and its version.
@@ -208,16 +152,4 @@ async fn listed(session: &Session, directories: &[String]) -> Result<BTreeSet<No
         }
     }
     Ok(nodes)
-}
-
-#[test]
-fn a_dump_tells_whose_session_is_gone() {
-    let answer = "SessionTracker dump:\nSession Sets (2)/(2):\n1 expire at Fri Nov 27 06:00:00 UTC 2026:\n\t0x1000\n\
-        1 expire at Fri Nov 27 06:00:01 UTC 2026:\n\t0x2000\nephemeral nodes dump:\nSessions with Ephemerals (2):\n\
-        0x1000:\n\t/a/one\n\t/a/two\n0x3000:\n\t/a/three\nConnections dump:\nConnections Sets (1)/(1):\n";
-    let dump = Dump::read(answer).unwrap();
-    assert_eq!(dump.sessions, BTreeSet::from(["0x1000".to_owned(), "0x2000".to_owned()]));
-    assert_eq!((dump.ephemerals.len(), dump.owners()), (3, 2));
-    assert_eq!(dump.orphans(&dump.sessions), BTreeMap::from([("/a/three".to_owned(), "0x3000".to_owned())]));
-    assert!(Dump::read("This ZooKeeper instance is not currently serving requests\n").is_none());
 }
