@@ -36,7 +36,43 @@ fn strace(trace: &Path, more: &[&str]) -> Vec<OsString> {
     line
 }
 
-/// What a line of the trace did, once it had returned.
+/// A moment of a call in a trace, with what is told of the call by then.
+enum Moment {
+    Began(String),
+    Returned(String),
+}
+
+/// The moments of a trace's calls in their order; a call that others interrupt stands there in two parts.
+fn moments(trace: &Path) -> Vec<Moment> {
+    let text = fs::read_to_string(trace).unwrap();
+    let mut begun = std::collections::HashMap::new();
+    let mut moments = Vec::new();
+    for line in text.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        if let Some(begin) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(pid, begin);
+            moments.push(Moment::Began(begin.to_owned()));
+        } else if call.starts_with("<... ") {
+            let begin = begun.remove(pid).unwrap_or_default();
+            moments.push(Moment::Returned(format!("{begin}{call}")));
+        } else {
+            moments.extend([Moment::Began(call.to_owned()), Moment::Returned(call.to_owned())]);
+        }
+    }
+    moments
+}
+
+/// What the calls of a trace did, in the order in which they returned.
+fn returned(trace: &Path) -> Vec<String> {
+    let returned = |moment| match moment {
+        Moment::Returned(call) => Some(call),
+        Moment::Began(_) => None,
+    };
+    moments(trace).into_iter().filter_map(returned).collect()
+}
+
+/// What a call did for the answers.
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
     LogWritten,
@@ -45,56 +81,23 @@ enum Call {
     Answered,
 }
 
+/// A write counts from its beginning, all else only at its end.
 fn calls(trace: &Path) -> Vec<Call> {
-    let text = fs::read_to_string(trace).unwrap();
-    let mut unfinished = std::collections::HashMap::new();
-    let mut calls = Vec::new();
-    for line in text.lines() {
-        let Some((pid, rest)) = line.split_once(' ') else { continue };
-        let rest = rest.trim_start();
-        let joined;
-        let line = if let Some(begin) = rest.strip_suffix("<unfinished ...>") {
-            unfinished.insert(pid, begin);
-            // A write counts from its beginning, a sync only at its end.
-            if begin.contains("/version-2/log.") && begin.starts_with("pwrite64") { begin } else { continue }
-        } else if rest.starts_with("<... ") {
-            joined = format!("{} {rest}", unfinished.remove(pid).unwrap_or_default());
-            if joined.starts_with("pwrite64") {
-                continue;
+    let call = |moment: Moment| {
+        let (Moment::Began(call) | Moment::Returned(call)) = &moment;
+        let (name, failed) = (call.split('(').next()?, call.contains(" = -1 "));
+        let (log, socket) = (call.contains("/version-2/log."), call.contains("<TCP:"));
+        match (&moment, name) {
+            (Moment::Began(_), "pwrite64" | "write" | "writev") if log => Some(Call::LogWritten),
+            (Moment::Returned(_), "fdatasync" | "fsync") if log && failed => Some(Call::SyncFailed),
+            (Moment::Returned(_), "fdatasync" | "fsync") if log => Some(Call::LogSynced),
+            (Moment::Returned(_), "sendto" | "sendmsg" | "write" | "writev") if socket && !failed => {
+                Some(Call::Answered)
             }
-            &joined
-        } else {
-            rest
-        };
-        let name = line.split('(').next().unwrap();
-        let failed = line.contains(" = -1 ");
-        calls.push(match name {
-            "pwrite64" | "write" | "writev" if line.contains("/version-2/log.") => Call::LogWritten,
-            "fdatasync" | "fsync" if line.contains("/version-2/log.") && failed => Call::SyncFailed,
-            "fdatasync" | "fsync" if line.contains("/version-2/log.") => Call::LogSynced,
-            "sendto" | "sendmsg" | "write" | "writev" if line.contains("<TCP:") && !failed => Call::Answered,
-            _ => continue,
-        });
-    }
-    calls
-}
-
-/// What the calls of a trace did, in the order in which they returned.
-fn returned(trace: &Path) -> Vec<String> {
-    let text = fs::read_to_string(trace).unwrap();
-    let mut begun = std::collections::HashMap::new();
-    let mut returned = Vec::new();
-    for line in text.lines() {
-        let Some((pid, call)) = line.split_once(' ') else { continue };
-        let call = call.trim_start();
-        if let Some(begin) = call.strip_suffix("<unfinished ...>") {
-            begun.insert(pid, begin);
-        } else {
-            let begin = if call.starts_with("<... ") { begun.remove(pid).unwrap_or_default() } else { "" };
-            returned.push(format!("{begin}{call}"));
+            _ => None,
         }
-    }
-    returned
+    };
+    moments(trace).into_iter().filter_map(call).collect()
 }
 
 #[test]
