@@ -146,15 +146,16 @@ impl Sealed {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/tls_client.rs"]
+mod tls_client;
+
+#[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
     use bytes::Bytes;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, ServerName};
-    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use rustls::ClientConnection;
+    use rustls::pki_types::ServerName;
 
+    use super::tls_client::pem;
     use super::*;
     use crate::TlsSettings;
     use crate::net::Tls;
@@ -194,25 +195,13 @@ mod tests {
         }
     }
 
-    fn pem(name: &str) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../zooky-client/tests/tls").join(name)
-    }
-
     fn server() -> Sealed {
         let settings = TlsSettings::new("127.0.0.1:0".parse().unwrap(), pem("server.pem"), pem("server.key"));
         Sealed::new(Tls::load(&settings).unwrap().accept().unwrap())
     }
 
     fn client() -> ClientConnection {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(pem("ca.pem")).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        ClientConnection::new(Arc::new(config), name).unwrap()
+        tls_client::client(ServerName::try_from("localhost").unwrap())
     }
 
     /// Both ends after their handshake, and the wire between them.

@@ -1,22 +1,19 @@
 //! TLS for tests: a server's settings, and a client as bare as the one without.
 #![allow(dead_code, unreachable_pub)] // each test uses its part
 
+#[path = "tls_client.rs"]
+mod client;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use client::pem;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use zooky_server::TlsSettings;
 use zooky_wire::{Reader, ReplyHeader, Request, Writer, take_frame};
-
-fn pem(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../zooky-client/tests/tls").join(name)
-}
 
 /// TLS on any free port, for clients without a certificate.
 pub fn settings() -> TlsSettings {
@@ -34,15 +31,7 @@ pub struct Sealed {
 impl Sealed {
     /// A connection whose handshake is done, and that has sent nothing yet.
     pub fn open(addr: SocketAddr) -> Sealed {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(pem("ca.pem")).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::from(addr.ip());
-        let client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let client = client::client(ServerName::from(addr.ip()));
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
