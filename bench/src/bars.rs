@@ -34,6 +34,14 @@ pub(crate) const fn bar(what: &'static str, limit: Limit, metric: Metric, ours: 
     Bar { what, limit, ours, theirs: Some(theirs), metric }
 }
 
+/// Hand-overs among so many sessions: beside many who are queued behind, and beside nobody.
+const TWO: [Workload; 2] = [Behind(10_000), Behind(0)];
+const SIXTEEN: [Workload; 2] = [BehindCrowd(10_000), BehindCrowd(0)];
+
+const fn behind(what: &'static str, [many, nobody]: [Workload; 2], server: ServerKind) -> Bar {
+    bar(what, AtMost(1.5), Metric::Handoff, (many, Zooky, server), (nobody, Zooky, server))
+}
+
 /// All bars.
 pub(crate) const BARS: [Bar; 15] = [
     bar(
@@ -114,33 +122,13 @@ pub(crate) const BARS: [Bar; 15] = [
         (Many, Zooky, Ours),
         (Many, Redis, RedisServer),
     ),
-    bar(
-        "handoff on Apache, zooky: 10,000 queued behind / nobody",
-        AtMost(1.5),
-        Metric::Handoff,
-        (Behind(10_000), Zooky, Apache),
-        (Behind(0), Zooky, Apache),
-    ),
-    bar(
-        "handoff on zooky's server, zooky: 10,000 queued behind / nobody",
-        AtMost(1.5),
-        Metric::Handoff,
-        (Behind(10_000), Zooky, Ours),
-        (Behind(0), Zooky, Ours),
-    ),
-    bar(
-        "handoff among 16 sessions on Apache, zooky: 10,000 queued behind / nobody",
-        AtMost(1.5),
-        Metric::Handoff,
-        (BehindCrowd(10_000), Zooky, Apache),
-        (BehindCrowd(0), Zooky, Apache),
-    ),
-    bar(
+    behind("handoff on Apache, zooky: 10,000 queued behind / nobody", TWO, Apache),
+    behind("handoff on zooky's server, zooky: 10,000 queued behind / nobody", TWO, Ours),
+    behind("handoff among 16 sessions on Apache, zooky: 10,000 queued behind / nobody", SIXTEEN, Apache),
+    behind(
         "handoff among 16 sessions on zooky's server, zooky: 10,000 queued behind / nobody",
-        AtMost(1.5),
-        Metric::Handoff,
-        (BehindCrowd(10_000), Zooky, Ours),
-        (BehindCrowd(0), Zooky, Ours),
+        SIXTEEN,
+        Ours,
     ),
 ];
 
