@@ -5,103 +5,30 @@
 // Everything here is test code, and panics are how tests fail.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod core_model_acts;
 mod core_model_reference;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use zooky_server::core::{ConnId, Core, CoreConfig, Input, Now, Output, PasswordRule, RestoredNode};
+use zooky_server::core::{
+    ConnId, Core, CoreConfig, ImageNode, Input, Now, Output, PasswordRule, RestoredNode,
+};
 use zooky_wire::{
-    Acl, ConnectRequest, ConnectResponse, Create, CreateKind, CreateMode, ErrorCode, EventType, MultiOp,
-    Reader, ReplyHeader, Request, Response, TxnRecord, WatcherEvent, Writer, xid,
+    Acl, ConnectRequest, ConnectResponse, ErrorCode, EventType, OpCode, Reader, ReplyHeader, Request,
+    Response, Txn, TxnRecord, WatcherEvent, Writer, xid,
 };
 
+use core_model_acts::{Act, act};
 use core_model_reference::Model;
 
 const CLIENTS: usize = 3;
-
-#[derive(Debug, Clone)]
-enum Act {
-    Ask(Request),
-    Reconnect,
-    Close,
-    FallSilent,
-}
-
-fn path() -> impl Strategy<Value = String> {
-    prop::sample::select(vec![
-        "/a",
-        "/b",
-        "/a/x",
-        "/a/y",
-        "/b/x",
-        "/a/x/p",
-        "/a/s0000000001",
-        "/",
-        "/a/",
-        "q",
-        "/zookeeper",
-    ])
-    .prop_map(str::to_owned)
-}
-
-fn data() -> impl Strategy<Value = Option<Bytes>> {
-    prop::option::of(prop::collection::vec(any::<u8>(), 0..4).prop_map(Bytes::from))
-}
-
-fn create() -> impl Strategy<Value = Create> {
-    let kind = prop::sample::select(vec![CreateKind::Create, CreateKind::Create2]);
-    // 9 is no mode.
-    let mode = prop::sample::select(vec![0, 0, 1, 2, 3, 9]);
-    (kind, path(), data(), mode).prop_map(|(kind, path, data, mode)| Create {
-        kind,
-        path,
-        data,
-        acl: Acl::open(),
-        mode: CreateMode(mode),
-    })
-}
-
-fn write() -> impl Strategy<Value = MultiOp> {
-    let version = || prop::sample::select(vec![-1, -1, 0, 1]);
-    prop_oneof![
-        4 => create().prop_map(MultiOp::Create),
-        2 => (path(), version()).prop_map(|(path, version)| MultiOp::Delete { path, version }),
-        2 => (path(), data(), version())
-            .prop_map(|(path, data, version)| MultiOp::SetData { path, data, version }),
-        1 => (path(), version()).prop_map(|(path, version)| MultiOp::Check { path, version }),
-    ]
-}
-
-fn request() -> impl Strategy<Value = Request> {
-    let single = write().prop_map(|op| match op {
-        MultiOp::Create(create) => Request::Create(create),
-        MultiOp::Delete { path, version } => Request::Delete { path, version },
-        MultiOp::SetData { path, data, version } => Request::SetData { path, data, version },
-        check @ MultiOp::Check { .. } => Request::Multi(vec![check]),
-    });
-    prop_oneof![
-        8 => single,
-        3 => prop::collection::vec(write(), 0..5).prop_map(Request::Multi),
-        3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::Exists { path, watch }),
-        3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::GetData { path, watch }),
-        3 => (path(), prop::bool::weighted(0.8)).prop_map(|(path, watch)| Request::GetChildren2 { path, watch }),
-        // 2 is no mode.
-        2 => (path(), 0..3).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
-        1 => (path(), 1..4).prop_map(|(path, kind)| Request::RemoveWatches { path, kind }),
-        1 => Just(Request::Ping),
-    ]
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        20 => request().prop_map(Act::Ask),
-        1 => Just(Act::Reconnect),
-        1 => Just(Act::Close),
-        1 => Just(Act::FallSilent),
-    ]
-}
+/// Whom their certificates name.
+const SUBJECTS: [Option<&str>; CLIENTS] = [Some("CN=one"), Some("CN=two"), None];
+/// How often containers and TTL nodes are looked at.
+const LOOK_MS: u64 = 2_000;
 
 /// The core with its clients, driven beside the model.
 struct Pair {
@@ -111,20 +38,25 @@ struct Pair {
     conns: Vec<(ConnId, ConnectResponse)>,
     log: Vec<TxnRecord>,
     next_conn: u64,
+    /// When containers and TTL nodes are looked at next, if there are any.
+    next_look_ms: u64,
 }
 
 type Event = (EventType, String, i64);
 
 fn config() -> CoreConfig {
-    CoreConfig::new(0x0100_0000_0000_0001, PasswordRule::Keyed([3; 32]))
+    let mut config = CoreConfig::new(0x0100_0000_0000_0001, PasswordRule::Keyed([3; 32]));
+    config.container_check_ms = LOOK_MS;
+    config
 }
 
 impl Pair {
     fn new() -> Pair {
         let mut core = Core::new(config());
         core.begin(Now::default());
+        let (now, model) = (Now::default(), Model::new());
         let (conns, log) = (Vec::new(), Vec::new());
-        let mut pair = Pair { core, model: Model::new(), now: Now::default(), conns, log, next_conn: 1 };
+        let mut pair = Pair { core, model, now, conns, log, next_conn: 1, next_look_ms: LOOK_MS };
         for client in 0..CLIENTS {
             let attached = pair.connect(client, None);
             pair.conns.push(attached);
@@ -150,6 +82,9 @@ impl Pair {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         self.step(Input::Opened { conn, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+        if let Some(subject) = SUBJECTS[client] {
+            self.step(Input::Certified { conn, subject: subject.to_owned() });
+        }
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: self.core.last_zxid(),
@@ -166,7 +101,7 @@ impl Pair {
         assert_eq!(answer.timeout_ms, 4_000);
         match old {
             Some(old) => assert_eq!(answer, old),
-            None => self.model.begin_session(client, answer.session_id),
+            None => self.model.begin_session(client, answer.session_id, SUBJECTS[client]),
         }
         (conn, answer)
     }
@@ -177,9 +112,16 @@ impl Pair {
         let mut w = Writer::new();
         request.encode(number, &mut w);
         self.now.wall_ms += 1;
-        let out = self.step(Input::Frame { conn, frame: w.into_bytes() });
+        let mut out = self.step(Input::Frame { conn, frame: w.into_bytes() });
+        while self.core.is_unfinished(conn) {
+            out.extend(self.step(Input::Continue { conn }));
+        }
         let expected = self.model.serve(client, request, self.now.wall_ms);
-        self.check_events(&out, false);
+        // What was missed is told in an order of its own, and of no moment.
+        match request {
+            Request::SetWatches { .. } | Request::SetWatches2 { .. } => self.check_events(&out, true, -1),
+            _ => self.check_events(&out, false, self.model.zxid),
+        }
         let Some(Output::Send { conn: to, frame, .. }) = out.last() else { panic!("{out:?}") };
         assert_eq!(*to, conn);
         let mut r = Reader::new(&frame[4..]);
@@ -198,9 +140,8 @@ impl Pair {
     }
 
     /// The events among the outputs are those of the model, each behind what it shows.
-    fn check_events(&mut self, out: &[Output], any_order: bool) {
+    fn check_events(&mut self, out: &[Output], any_order: bool, zxid: i64) {
         let expected = std::mem::take(&mut self.model.events);
-        let zxid = self.model.zxid;
         for client in 0..CLIENTS {
             let conn = self.conns[client].0;
             let own = expected.iter().filter(|e| e.0 == client);
@@ -222,6 +163,24 @@ impl Pair {
         let others = (0..CLIENTS).filter(|&c| c != client);
         match act {
             Act::Ask(request) => self.ask(client, request),
+            Act::SetAgain { back, lists, with_those_that_stay } => {
+                let relative_zxid = self.model.zxid - back;
+                let [data, exist, child, persistent, recursive] = lists.clone();
+                self.ask(
+                    client,
+                    &match with_those_that_stay {
+                        true => {
+                            Request::SetWatches2 { relative_zxid, data, exist, child, persistent, recursive }
+                        }
+                        false => Request::SetWatches { relative_zxid, data, exist, child },
+                    },
+                );
+            }
+            Act::TimePasses(ms) => {
+                (0..CLIENTS).for_each(|client| self.ask(client, &Request::Ping));
+                self.pass(*ms);
+                self.tick(None);
+            }
             Act::Reconnect => {
                 self.step(Input::Closed { conn });
                 self.model.forget_watches(client);
@@ -232,28 +191,59 @@ impl Pair {
                 Request::CloseSession.encode(7, &mut w);
                 let out = self.step(Input::Frame { conn, frame: w.into_bytes() });
                 assert_eq!(out.last(), Some(&Output::Close { conn }));
-                self.over(client, &out);
+                self.has_ended(client, &out);
+                self.conns[client] = self.connect(client, None);
             }
             Act::FallSilent => {
                 self.ask(client, &Request::Ping);
-                self.now.mono_ms += 3_000;
+                self.pass(3_000);
                 others.for_each(|other| self.ask(other, &Request::Ping));
-                self.now.mono_ms += 1_000;
-                assert!(self.step(Input::Tick).is_empty(), "nobody's time is over yet");
-                self.now.mono_ms += 1;
-                let out = self.step(Input::Tick);
-                self.over(client, &out);
+                self.pass(1_000);
+                self.tick(None);
+                self.pass(1);
+                self.tick(Some(client));
+                self.conns[client] = self.connect(client, None);
                 (0..CLIENTS).for_each(|other| self.ask(other, &Request::Ping));
             }
         }
     }
 
-    fn over(&mut self, client: usize, out: &[Output]) {
+    fn pass(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms += ms as i64;
+    }
+
+    /// Time is looked at: the session of the silent one ends, if there is one, and nobody else's; then goes by itself what
+    /// has had its time.
+    fn tick(&mut self, silent: Option<usize>) {
+        let out = self.step(Input::Tick);
+        let reaps = |output: &Output| matches!(output, Output::Append(r) if r.header.kind == OpCode::DELETE_CONTAINER);
+        let (ended, mut reaped) = out.split_at(out.iter().position(reaps).unwrap_or(out.len()));
+        match silent {
+            Some(client) => self.has_ended(client, ended),
+            None => assert!(ended.is_empty(), "nobody's time is over yet"),
+        }
+        let mut over = BTreeSet::new();
+        if self.model.has_mortals() && self.next_look_ms <= self.now.mono_ms {
+            self.next_look_ms = self.now.mono_ms + LOOK_MS;
+            over = self.model.over(self.now.wall_ms);
+        }
+        while let [Output::Append(TxnRecord { txn: Txn::Delete { path }, .. }), behind @ ..] = reaped {
+            assert!(over.remove(path), "{path} goes before its time");
+            self.model.reap(path);
+            let end = behind.iter().position(reaps).unwrap_or(behind.len());
+            self.check_events(&behind[..end], false, self.model.zxid);
+            reaped = &behind[end..];
+        }
+        assert!(reaped.is_empty(), "{reaped:?}");
+        assert!(over.is_empty(), "still there: {over:?}");
+    }
+
+    fn has_ended(&mut self, client: usize, out: &[Output]) {
         self.model.end_session(client);
-        self.check_events(out, true);
+        self.check_events(out, true, self.model.zxid);
         self.model.forget_watches(client);
         assert!(out.contains(&Output::Close { conn: self.conns[client].0 }));
-        self.conns[client] = self.connect(client, None);
     }
 }
 
@@ -277,8 +267,9 @@ fn event(output: &Output, to: ConnId) -> Option<Event> {
 
 fn dump(core: &Core) -> String {
     let image = core.image();
-    let mut nodes: Vec<_> =
-        image.nodes().map(|n| format!("{} {:?} {:?}\n", n.path, n.data, n.stat)).collect();
+    let acls: BTreeMap<i64, &[Acl]> = image.acls().into_iter().collect();
+    let line = |n: ImageNode<'_>| format!("{} {:?} {:?} {:?}\n", n.path, n.data, n.stat, acls.get(&n.acl));
+    let mut nodes: Vec<_> = image.nodes().map(line).collect();
     nodes.sort();
     let s = core.stats();
     let counts = (s.znodes, s.ephemerals, s.approximate_data_size, core.last_zxid());
@@ -313,9 +304,14 @@ proptest! {
             prop_assert_eq!(pair.core.stats().watches, pair.model.watches());
         }
         let state = dump(&pair.core);
+        let acls: BTreeMap<i64, &[Acl]> = pair.core.image().acls().into_iter().collect();
         for node in pair.core.image().nodes() {
             let path = if node.path.is_empty() { "/" } else { node.path };
-            prop_assert_eq!(pair.model.node(path).map(|(data, _)| data), Some(node.data));
+            let (data, stat) = pair.model.node(path).unwrap();
+            prop_assert_eq!((node.data, node.stat.aversion), (data, stat.aversion), "{}", path);
+            prop_assert_eq!(Some(node.stat.ephemeral_owner), pair.model.stored_owner(path), "{}", path);
+            let acl = acls.get(&node.acl).map_or(Acl::open(), |acl| acl.to_vec());
+            prop_assert_eq!(Some(&acl[..]), pair.model.acl(path), "{}", path);
         }
         let paths: Vec<String> = pair.core.image().nodes().map(|n| n.path.to_owned()).collect();
         prop_assert_eq!(paths.len(), pair.model.paths().len());

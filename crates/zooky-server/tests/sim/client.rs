@@ -7,7 +7,7 @@ use zooky_server::core::ConnId;
 use zooky_testkit::Rng;
 use zooky_wire::{Acl, ConnectRequest, Create, CreateKind, CreateMode, EventType, MultiOp, Request, Writer};
 
-use crate::core_model_reference::{Mode, Model, covers};
+use crate::core_model_reference::{Mode, Model, covers, hiding_acls, readable_acls};
 
 /// What a watch saw when it was set: the node's birth and its last change, or no node.
 pub(crate) type Sight = Option<(i64, i64)>;
@@ -41,6 +41,11 @@ pub(crate) struct Client {
     /// By path and whether it is of children.
     pub(crate) watches: BTreeMap<(String, bool), Watch>,
     next_xid: i32,
+}
+
+/// Whom the certificate of a client names, if it has one.
+pub(crate) fn subject(client: usize) -> Option<&'static str> {
+    [Some("CN=one"), None, Some("CN=two"), None][client % 4]
 }
 
 impl Client {
@@ -150,10 +155,17 @@ impl Watch {
         }
     }
 
-    /// Whether it has been told of everything that a model shows.
+    /// Whether it has been told of everything that a model shows, and never hid.
     pub(crate) fn is_up_to(&self, model: &Model, path: &str, of_children: bool) -> bool {
+        if self.mode != Mode::Recursive && model.was_hidden(path) {
+            return true;
+        }
         match (self.mode, of_children) {
-            (Mode::Recursive, false) => model.below(path) == self.below,
+            (Mode::Recursive, false) => {
+                let shown =
+                    |all: BTreeMap<String, _>| all.into_iter().filter(|(path, _)| !model.was_hidden(path));
+                shown(model.below(path)).eq(shown(self.below.clone()))
+            }
             // Alone, these are told of ends only, and of no birth.
             (Mode::Recursive, true) => true,
             (Mode::Persistent, true) if self.sight.is_none() => true,
@@ -172,17 +184,49 @@ fn path(rng: &mut Rng) -> String {
     (*rng.pick(&["/a", "/b", "/a/x", "/a/y", "/b/x", "/a/x/p", "/b/q"])).to_owned()
 }
 
+/// The two at the top more often, for nothing is below them without them.
+fn likely_path(rng: &mut Rng) -> String {
+    if rng.one_in(3) { rng.pick(&["/a", "/b"]).to_string() } else { path(rng) }
+}
+
+/// One that has something below.
+fn high_path(rng: &mut Rng) -> String {
+    (*rng.pick(&["/", "/a", "/b", "/a/x"])).to_owned()
+}
+
 fn data(rng: &mut Rng) -> Option<Bytes> {
     let len = *rng.pick(&[0, 3, 20, 90, 700]);
     let byte = rng.below(256) as u8;
     Some(Bytes::from(vec![byte; len]))
 }
 
+/// Some are refused. Two paths may be hidden: what is told of the others is judged without a look at ACLs.
+fn acl(rng: &mut Rng, path: &str) -> Vec<Acl> {
+    match rng.below(4) {
+        0 => Acl::open(),
+        1 if ["/b/q", "/a/x/p"].contains(&path) => rng.pick(&hiding_acls()).clone(),
+        _ => rng.pick(&readable_acls()).clone(),
+    }
+}
+
 fn create(rng: &mut Rng) -> Create {
-    let mode = CreateMode(*rng.pick(&[0, 0, 1, 1, 2, 3, 3]));
-    let kind = *rng.pick(&[CreateKind::Create, CreateKind::Create2]);
-    let path = if mode.is_sequential() { rng.pick(&["/a/s-", "/b/s-"]).to_string() } else { path(rng) };
-    Create { kind, path, data: data(rng), acl: Acl::open(), mode }
+    let mode = CreateMode(*rng.pick(&[0, 0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 5, 6]));
+    let ttl = CreateKind::Ttl(*rng.pick(&[1, 150, 1_500, 1 << 39]));
+    let kind = match mode {
+        CreateMode::CONTAINER if !rng.one_in(6) => CreateKind::Container,
+        CreateMode::PERSISTENT_WITH_TTL | CreateMode::PERSISTENT_SEQUENTIAL_WITH_TTL if !rng.one_in(12) => {
+            ttl
+        }
+        _ => *rng.pick(&[CreateKind::Create, CreateKind::Create2]),
+    };
+    let path = match mode {
+        _ if mode.is_sequential() => rng.pick(&["/a/s-", "/b/s-"]).to_string(),
+        // It is to have children.
+        CreateMode::CONTAINER => rng.pick(&["/a", "/b", "/a/x"]).to_string(),
+        _ => likely_path(rng),
+    };
+    let acl = if rng.one_in(12) { acl(rng, &path) } else { Acl::open() };
+    Create { kind, path, data: data(rng), acl, mode }
 }
 
 fn write(rng: &mut Rng) -> MultiOp {
@@ -210,7 +254,7 @@ pub(crate) fn long_write(rng: &mut Rng) -> Request {
 /// Something to ask.
 pub(crate) fn request(rng: &mut Rng) -> Request {
     let watch = !rng.one_in(4);
-    match rng.below(22) {
+    match rng.below(27) {
         0..=9 => match write(rng) {
             MultiOp::Create(create) => Request::Create(create),
             MultiOp::Delete { path, version } => Request::Delete { path, version },
@@ -226,7 +270,17 @@ pub(crate) fn request(rng: &mut Rng) -> Request {
         16 | 17 => Request::GetChildren2 { path: path(rng), watch },
         18 => Request::Ping,
         19 => Request::AddWatch { path: path(rng), mode: 0 },
-        20 => Request::AddWatch { path: rng.pick(&["/", "/a", "/b", "/a/x"]).to_string(), mode: 1 },
+        20 => Request::AddWatch { path: high_path(rng), mode: 1 },
+        21 => {
+            let path = likely_path(rng);
+            Request::SetAcl { acl: acl(rng, &path), path, version: *rng.pick(&[-1, -1, 0, 1]) }
+        }
+        22 => Request::GetAcl { path: likely_path(rng) },
+        23 | 24 => {
+            let path = if rng.one_in(3) { high_path(rng) } else { path(rng) };
+            Request::RemoveWatches { path, kind: 1 + rng.below(3) as i32 }
+        }
+        25 => Request::CheckWatches { path: path(rng), kind: 1 + rng.below(3) as i32 },
         _ => Request::Sync { path: path(rng) },
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | file | what it checks |
 //! |---|---|
-//! | `serving.rs` | what the server decides, against the reference model: replies, events, who expires and when |
+//! | `serving.rs` | what the server decides, against the reference model: replies and events |
+//! | `passing.rs` | what time does: which sessions end and when, and which nodes |
 //! | `seeing.rs` | what a client sees: order, zxids that never go back, watches that tell before anything newer |
 //! | `restarts.rs` | what a crash leaves: everything shown is there, and nothing else than what was decided |
 //!
@@ -10,6 +11,7 @@
 
 mod client;
 mod disk;
+mod passing;
 mod restarts;
 mod seeing;
 mod server;
@@ -100,6 +102,8 @@ pub(crate) struct Sim {
     /// Names with sequence numbers that were acknowledged, with the birth of their parents.
     sequences: BTreeSet<(i64, String)>,
     next_conn: u64,
+    /// When the server looks at containers and TTL nodes next, if there are any.
+    next_look_ms: u64,
     starts: i64,
     /// How rare crashes are in this world, and how rarely time leaps.
     calm: usize,
@@ -162,6 +166,7 @@ impl Sim {
             heard_ms: BTreeMap::new(),
             sequences: BTreeSet::new(),
             next_conn: 1,
+            next_look_ms: 0,
             starts: 0,
             calm: 1 + rng.below(10),
             uniform: rng.one_in(3),

@@ -1,21 +1,25 @@
 //! Crashes, and what is there afterwards.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use zooky_server::core::{CoreConfig, PasswordRule};
 use zooky_server::log::{Batch, LogError, recover};
 use zooky_wire::file::{Entry, FileHeader, entry_at};
-use zooky_wire::{OpCode, StatPersisted, Txn, TxnHeader, TxnRecord};
+use zooky_wire::{Acl, OpCode, StatPersisted, Txn, TxnHeader, TxnRecord};
 
 use super::Sim;
 use super::disk::{Disk, Fault};
+use super::passing::LOOK_MS;
 use super::server::Server;
 
 /// Log files are this long, so that there are several.
 const ROLL_BYTES: [u64; 3] = [700, 5_000, 64 << 20];
 
 fn config(starts: i64) -> CoreConfig {
-    CoreConfig::new(0x0100_0000_0000_0001 + (starts << 24), PasswordRule::Keyed([5; 32]))
+    let mut config = CoreConfig::new(0x0100_0000_0000_0001 + (starts << 24), PasswordRule::Keyed([5; 32]));
+    config.container_check_ms = LOOK_MS;
+    config
 }
 
 impl Sim {
@@ -111,6 +115,7 @@ impl Sim {
             // Each has its whole timeout again.
             self.heard_ms.insert(*id, self.now.mono_ms);
         }
+        self.next_look_ms = self.now.mono_ms + LOOK_MS;
         self.world.model.events.clear();
         self.compare(&server);
         self.nothing_stands_behind_the_end();
@@ -133,6 +138,7 @@ impl Sim {
         let image = server.core.image();
         let sessions = self.world.sessions.iter().map(|(&id, &(_, ms))| (id, ms as i32));
         assert_eq!(image.sessions(), sessions.collect::<Vec<_>>());
+        let acls: BTreeMap<i64, &[Acl]> = image.acls().into_iter().collect();
         let mut paths = self.world.model.paths();
         for node in image.nodes() {
             assert!(paths.remove(node.path), "{} should not be there", node.path);
@@ -146,11 +152,13 @@ impl Sim {
                 ctime_ms: stat.ctime_ms,
                 mtime_ms: stat.mtime_ms,
                 version: stat.version,
-                ephemeral_owner: stat.ephemeral_owner,
-                ..node.stat
+                cversion: stat.cversion,
+                aversion: stat.aversion,
+                ephemeral_owner: self.world.model.stored_owner(path).unwrap(),
             };
             assert_eq!(node.stat, expected, "{path}");
-            assert_eq!(node.stat.cversion, stat.cversion, "{path}");
+            let acl = acls.get(&node.acl).map_or(Acl::open(), |acl| acl.to_vec());
+            assert_eq!(Some(&acl[..]), self.world.model.acl(path), "{path}");
         }
         assert!(paths.is_empty(), "missing: {paths:?}");
     }

@@ -127,6 +127,12 @@ impl Sim {
             (Request::AddWatch { path, mode }, Ok(_)) => {
                 return self.watches_all(client, path, Mode::from_wire(*mode).expect("it was accepted"));
             }
+            (Request::RemoveWatches { path, kind }, Ok(_)) => {
+                let watches = &mut self.clients[client].watches;
+                return watches.retain(|(watched, of_children), _| {
+                    watched != path || *kind == if *of_children { 2 } else { 1 }
+                });
+            }
             (Request::CloseSession, Ok(_)) => return self.clients[client].session_over(),
             (Request::Create(create), Ok(Response::Path(made) | Response::PathStat(made, _)))
                 if create.mode.is_sequential() =>

@@ -8,6 +8,7 @@ use zooky_wire::{
     TxnRecord, WatcherEvent, xid,
 };
 
+use super::client::subject;
 use super::{Sent, Sim};
 
 type Event = (EventType, String, i64);
@@ -15,8 +16,16 @@ type Event = (EventType, String, i64);
 impl Sim {
     pub(super) fn server_opens(&mut self, conn: ConnId) {
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let out = self.step(Input::Opened { conn, peer });
+        let mut out = self.step(Input::Opened { conn, peer });
+        if let Some(subject) = self.subject(conn) {
+            out.extend(self.step(Input::Certified { conn, subject: subject.to_owned() }));
+        }
         assert!(out.is_empty());
+    }
+
+    /// Whom the certificate names that stands behind a connection.
+    fn subject(&self, conn: ConnId) -> Option<&'static str> {
+        subject(self.links[&conn].client)
     }
 
     pub(super) fn server_closes(&mut self, conn: ConnId) {
@@ -33,7 +42,7 @@ impl Sim {
         }
     }
 
-    fn step(&mut self, input: Input) -> Vec<Output> {
+    pub(super) fn step(&mut self, input: Input) -> Vec<Output> {
         let Some(server) = &mut self.server else { return Vec::new() };
         let out = server.step(self.now, input);
         for output in &out {
@@ -133,7 +142,7 @@ impl Sim {
         let logged = appended(out);
         if known.is_none_or(|(_, ms)| ms != timeout_ms) {
             assert!(matches!(logged[..], [TxnRecord { txn: Txn::CreateSession { .. }, .. }]), "{logged:?}");
-            self.world.model.begin_session(number, session);
+            self.world.model.begin_session(number, session, self.subject(conn));
             self.world.sessions.insert(session, (number, timeout_ms));
         } else {
             assert!(logged.is_empty());
@@ -197,7 +206,7 @@ impl Sim {
     }
 
     /// The events are those of the model; each stands in front of the reply and behind its transaction.
-    fn check_events(&mut self, out: &[Output], any_order: bool, replayed: bool) {
+    pub(super) fn check_events(&mut self, out: &[Output], any_order: bool, replayed: bool) {
         let expected = std::mem::take(&mut self.world.model.events);
         let zxid = if replayed { -1 } else { self.world.model.zxid };
         for (conn, session) in &self.attached {
@@ -223,39 +232,6 @@ impl Sim {
             }
         }
     }
-
-    /// Time is looked at: exactly the sessions whose whole timeout has passed are over.
-    pub(super) fn tick(&mut self) {
-        if self.server.as_ref().is_none_or(|s| s.core.next_tick().is_none_or(|at| at > self.now.mono_ms)) {
-            assert!(self.server.is_none() || self.due().is_empty(), "a session outlives its timeout");
-            return;
-        }
-        let due = self.due();
-        let out = self.step(Input::Tick);
-        let logged = appended(&out);
-        let mut over: Vec<i64> = logged.iter().map(|record| record.header.client_id).collect();
-        for (record, session) in logged.iter().zip(&over) {
-            assert!(matches!(record.txn, Txn::CloseSession { .. }), "{record:?}");
-            let number = self.world.sessions.get(session).map(|s| s.0).expect("it ends once");
-            let before = self.world.model.zxid;
-            self.world.model.end_session(number);
-            self.world.sessions.remove(session);
-            assert_eq!(record.header.zxid, before + 1);
-            let own: Vec<Output> = events_of(&out, record.header.zxid);
-            self.check_events(&own, true, false);
-            self.world.model.forget_watches(number);
-            self.attached.retain(|_, s| s != session);
-            self.history.push(self.world.clone());
-        }
-        over.sort_unstable();
-        assert_eq!(over, due, "other sessions ended than those whose time was over");
-    }
-
-    fn due(&self) -> Vec<i64> {
-        let sessions = self.world.sessions.iter();
-        let over = sessions.filter(|(id, (_, timeout))| self.heard_ms[id] + timeout < self.now.mono_ms);
-        over.map(|(&id, _)| id).collect()
-    }
 }
 
 fn sent(out: &[Output], to: ConnId) -> Vec<Bytes> {
@@ -266,19 +242,12 @@ fn sent(out: &[Output], to: ConnId) -> Vec<Bytes> {
     frames.collect()
 }
 
-fn appended(out: &[Output]) -> Vec<TxnRecord> {
+pub(super) fn appended(out: &[Output]) -> Vec<TxnRecord> {
     let records = out.iter().filter_map(|output| match output {
         Output::Append(record) => Some(record.clone()),
         _ => None,
     });
     records.collect()
-}
-
-/// What stands behind the transaction with this number, up to the next one.
-fn events_of(out: &[Output], zxid: i64) -> Vec<Output> {
-    let is_it = |output: &Output| matches!(output, Output::Append(r) if r.header.zxid == zxid);
-    let behind = out.iter().skip_while(|output| !is_it(output)).skip(1);
-    behind.take_while(|output| !matches!(output, Output::Append(_))).cloned().collect()
 }
 
 fn sorted(response: Response) -> Response {
