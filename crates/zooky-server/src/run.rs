@@ -193,6 +193,7 @@ impl Run {
             self.look_behind(&mut events)?;
             self.release();
             self.flush();
+            self.give_way();
             self.close_some();
             self.shed_buffers();
             self.snapshot()?;
@@ -218,6 +219,15 @@ impl Run {
         let timeout = self.sleep();
         self.take_events(events, timeout)?;
         Ok(())
+    }
+
+    /// With more to do for those who ask much, lets go of the processor for whoever has just been woken by an answer: the
+    /// kernel tends to put him where this thread runs, and would let him in at its next tick only, milliseconds later.
+    fn give_way(&self) {
+        let has_more = !self.backlog.is_empty() || !self.leaving.is_empty() || !self.dirty.is_empty();
+        if self.is_beside() && (has_more || self.doors.are_knocked_at()) {
+            std::thread::yield_now();
+        }
     }
 
     /// After a sync on this thread: have requests come in meanwhile? Looked at before any answer leaves,
