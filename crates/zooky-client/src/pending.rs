@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
-use zooky_wire::Stat;
+use zooky_wire::{ErrorCode, MultiResult, Response, Stat};
 
 use crate::core::Answer;
 use crate::error::Error;
@@ -16,7 +16,58 @@ pub(crate) enum ReplySender {
     /// Somebody awaits it.
     Awaited(oneshot::Sender<Result<Answer, Error>>),
     /// Nobody does; only a failure is told.
-    Unattended(Box<dyn FnOnce(Error) + Send>),
+    Unattended(NotDone),
+    /// That of a deletion that nobody awaits and a creation, done as one.
+    Exchanged(Box<Exchange>),
+}
+
+/// Told that a request was not done, or not for certain.
+pub(crate) type NotDone = Box<dyn FnOnce(Error) + Send>;
+
+/// A node is deleted and another one created by one transaction.
+pub(crate) struct Exchange {
+    /// The old node, and who is told if it is still there.
+    pub(crate) old: String,
+    pub(crate) not_deleted: NotDone,
+    /// The new one, and who awaits it.
+    pub(crate) new: String,
+    pub(crate) created: oneshot::Sender<Result<Answer, Error>>,
+}
+
+impl Exchange {
+    /// Hands to each what concerns it.
+    fn done(self, reply: Result<Answer, Error>) {
+        let (zxid, results) = match reply {
+            Ok(Answer { zxid, response: Response::Multi(results) }) => (zxid, results),
+            Ok(_) => return self.failed(Error::from_code(ErrorCode::MARSHALLING, String::new())),
+            Err(error) => return self.failed(error),
+        };
+        let Exchange { old, not_deleted, new, created } = self;
+        let created_as = match <[MultiResult; 2]>::try_from(results) {
+            Ok([MultiResult::Delete, MultiResult::Create2(path, stat, _)]) => {
+                Ok(Answer { zxid, response: Response::PathStat(path, stat) })
+            }
+            // The creation failed, and took the deletion with it.
+            Ok([MultiResult::Error(ErrorCode::OK), MultiResult::Error(code)]) => {
+                not_deleted(Error::ConnectionLoss { path: old });
+                Err(Error::from_code(code, new))
+            }
+            Ok([MultiResult::Error(code), _]) => {
+                not_deleted(Error::from_code(code, old));
+                Err(Error::ConnectionLoss { path: new })
+            }
+            _ => {
+                not_deleted(Error::ConnectionLoss { path: old });
+                Err(Error::from_code(ErrorCode::MARSHALLING, new))
+            }
+        };
+        drop(created.send(created_as));
+    }
+
+    fn failed(self, error: Error) {
+        (self.not_deleted)(error.clone());
+        drop(self.created.send(Err(error)));
+    }
 }
 
 impl ReplySender {
@@ -26,6 +77,7 @@ impl ReplySender {
             (ReplySender::Awaited(sender), reply) => drop(sender.send(reply)),
             (ReplySender::Unattended(failed), Err(error)) => failed(error),
             (ReplySender::Unattended(_), Ok(_)) => {}
+            (ReplySender::Exchanged(exchange), reply) => exchange.done(reply),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use zooky_wire::{Create, MultiOp, Request, parent};
 
 use crate::boottime::BootInstant;
 use crate::chroot::Chroot;
@@ -13,7 +14,7 @@ use crate::core;
 use crate::direct;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::pending::ReplySender;
+use crate::pending::{Exchange, ReplySender};
 use crate::session::State;
 use crate::watch::{TreeSink, WatchEvent};
 
@@ -177,6 +178,33 @@ impl Shared {
         }
     }
 
+    /// Queues a creation. If what was asked last before it is an unattended deletion beside it, and has not left yet, both are
+    /// one request; `path` is the new node's as the session's user knows it.
+    pub(crate) fn push_creation(
+        &self,
+        create: Create,
+        path: &str,
+        created: oneshot::Sender<Result<core::Answer, Error>>,
+    ) {
+        let mut queue = self.queue();
+        let Some(last) = queue.asks.last_mut().filter(|ask| is_removal_beside(ask, &create.path)) else {
+            drop(queue);
+            let reply = Some(ReplySender::Awaited(created));
+            return self.push(Ask { request: Request::Create(create), reply, watch: None });
+        };
+        let removal = std::mem::replace(&mut last.request, Request::Ping);
+        if let (Request::Delete { path: old, version }, Some(ReplySender::Unattended(not_deleted))) =
+            (removal, last.reply.take())
+        {
+            let outward = self.chroot.outward(old.clone());
+            let exchange = Exchange { old: outward, not_deleted, new: path.to_owned(), created };
+            last.request =
+                Request::Multi(vec![MultiOp::Delete { path: old, version }, MultiOp::Create(create)]);
+            last.reply = Some(ReplySender::Exchanged(Box::new(exchange)));
+        }
+        self.wake(queue);
+    }
+
     /// Somebody does not wait any more for what they watch; the path is the server's.
     pub(crate) fn forget(&self, path: String, target: core::Target) {
         let mut queue = self.queue();
@@ -255,6 +283,14 @@ impl Shared {
     }
 }
 
+/// Whether this is an unattended deletion of a node with the same parent.
+fn is_removal_beside(ask: &Ask, path: &str) -> bool {
+    match (&ask.request, &ask.reply) {
+        (Request::Delete { path: old, .. }, Some(ReplySender::Unattended(_))) => parent(old) == parent(path),
+        _ => false,
+    }
+}
+
 /// What else was in the queue.
 pub(crate) struct Drained {
     pub(crate) close: Option<Vec<oneshot::Sender<Result<(), Error>>>>,
@@ -268,7 +304,6 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
-    use zooky_wire::Request;
 
     #[derive(Default)]
     struct Count(AtomicUsize);

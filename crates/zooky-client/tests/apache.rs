@@ -26,6 +26,12 @@ async fn apache_serves_every_request() {
 }
 
 #[tokio::test]
+async fn apache_exchanges_a_node() {
+    let apache = Apache::start();
+    common::an_exchange(&apache.hosts()).await;
+}
+
+#[tokio::test]
 async fn apache_takes_acls_identities_and_multis() {
     let apache = Apache::start();
     common::acls_identities_and_multis(&apache.hosts()).await;

@@ -53,6 +53,14 @@ async fn embedded_session_ends_with_its_last_handle() {
 }
 
 #[tokio::test]
+async fn embedded_exchanges_a_node() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0");
+    common::an_exchange(&server.addr().to_string()).await;
+    server.stop().unwrap();
+}
+
+#[tokio::test]
 async fn embedded_serves_every_request() {
     let data = tempfile::tempdir().unwrap();
     let server = serve(data.path(), "127.0.0.1:0");

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::Instrument;
-use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
+use zooky_client::{
+    Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, Stat, State,
+};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
@@ -410,7 +412,9 @@ impl Entry<'_> {
         let data = recipe.data().await;
         self.may_exist = true;
         let flight = self.session.flight();
-        let created = self.session.create(&path, data, CreateMode::EPHEMERAL_SEQUENTIAL, &recipe.acl);
+        // Whoever has just let go of this lock asks for both in one.
+        let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
+        let created = self.session.create_after_removal(&path, data, mode, &recipe.acl);
         let listing = (!self.mirror.is_on(&self.session)).then(|| self.mirror.list(&self.session));
         drop(flight);
         let joining = self.mirror.joining();
@@ -419,11 +423,15 @@ impl Entry<'_> {
             Some(listing) => Some(listing.names(&self.session).await),
             None => None,
         };
-        let result = match created.await {
-            Ok(created) => {
-                recipe.client.set_server_clock(created.stat.ctime_ms);
-                let name = created.path.rsplit('/').next().unwrap_or_default().to_owned();
-                Ok(OwnNode { name, czxid: created.stat.czxid })
+        let created = match created.await {
+            Ok(created) if created.stat.czxid == 0 => self.look_at(created.path).await,
+            created => created.map(|created| (created.path, created.stat)),
+        };
+        let result = match created {
+            Ok((path, stat)) => {
+                recipe.client.set_server_clock(stat.ctime_ms);
+                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                Ok(OwnNode { name, czxid: stat.czxid })
             }
             Err(SessionError::NoNode { .. }) => Err(NotCreated::NoDirectory),
             Err(SessionError::ConnectionLoss { .. }) => Err(NotCreated::Unknown),
@@ -438,6 +446,14 @@ impl Entry<'_> {
             (Action::List, Some(Err(_))) => Ok(Action::List),
             (Action::List, None) => Ok(self.look().unwrap_or(Action::List)),
             (other, _) => Ok(other),
+        }
+    }
+
+    /// The stat of our node, which was created without one being sent. A node that is gone again is to be looked for.
+    async fn look_at(&self, path: String) -> Result<(String, Stat), SessionError> {
+        match self.session.exists(&path).await? {
+            Some(stat) => Ok((path, stat)),
+            None => Err(SessionError::ConnectionLoss { path }),
         }
     }
 

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::task::Poll;
 use std::time::Duration;
 
 use common::proxy::{Cut, Proxy, op};
 use common::{LONG, Observer, catch_up, client, client_with_timeout, eventually, in_time, path, telling};
 use zooky::session::State;
-use zooky::{GuardState, Lock};
+use zooky::{Client, Guard, GuardState, Lock};
 
 ensemble!();
 
@@ -59,6 +60,61 @@ async fn a_free_lock_costs_one_round_trip(hosts: String) {
         let seen = proxy.requests();
         assert_eq!(seen.iter().filter(|&&op| op != op::GET_DATA).count(), 1, "{seen:?}");
     }
+}
+
+backends!(a_release_and_the_next_acquire_are_one_transaction: ours_a_release_and_the_next_acquire_are_one_transaction, apache_a_release_and_the_next_acquire_are_one_transaction);
+
+/// Lets go and asks for the lock again before anything leaves.
+async fn again(client: &Client, lock: &Lock, guard: Guard) -> Guard {
+    let session = client.session().await.unwrap();
+    let flight = session.flight();
+    drop(guard);
+    let mut acquiring = Box::pin(lock.acquire());
+    let begun = std::future::poll_fn(|cx| Poll::Ready(acquiring.as_mut().poll(cx))).await;
+    assert!(begun.is_pending());
+    drop(flight);
+    acquiring.await.unwrap()
+}
+
+async fn is_alone_with_its_token(observer: &Observer, guard: &Guard) {
+    let children = observer.children(guard.lock_path()).await;
+    let [only] = &children[..] else { panic!("{children:?}") };
+    assert_eq!(guard.path(), format!("{}/{only}", guard.lock_path()));
+    let stat = observer.exists(guard.path()).await.unwrap().unwrap();
+    assert_eq!(u64::try_from(stat.czxid).unwrap(), guard.fencing_token().czxid());
+}
+
+async fn a_release_and_the_next_acquire_are_one_transaction(hosts: String) {
+    let path = path("exchange");
+    let observer = Observer::new(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let client = client(&proxy.hosts()).await;
+    let lock = Lock::new(&client, &path).unwrap();
+    let mut guard = lock.acquire().await.unwrap();
+    for _ in 0..10 {
+        let before = guard.fencing_token();
+        proxy.forget();
+        guard = again(&client, &lock, guard).await;
+        assert!(guard.fencing_token() > before);
+        let seen = proxy.requests();
+        assert!(seen.starts_with(&[op::MULTI, op::GET_CHILDREN]), "{seen:?}");
+        is_alone_with_its_token(&observer, &guard).await;
+    }
+
+    // Its node is gone already, so that neither is done; and answers and requests that are lost.
+    observer.session.delete(guard.path(), -1).await.unwrap();
+    guard = again(&client, &lock, guard).await;
+    is_alone_with_its_token(&observer, &guard).await;
+    for (n, cut) in [Cut::Reply(op::MULTI), Cut::Request(op::MULTI)].into_iter().enumerate() {
+        proxy.cut(cut);
+        guard = again(&client, &lock, guard).await;
+        assert_eq!(proxy.cuts(), n + 1, "{cut:?}");
+        // The old node is removed behind the reconnect.
+        observer.count(&path, 1).await;
+        is_alone_with_its_token(&observer, &guard).await;
+    }
+    guard.release().await.unwrap();
+    assert!(observer.children(&path).await.is_empty());
 }
 
 backends!(a_try_on_a_held_lock_is_one_read: ours_a_try_on_a_held_lock_is_one_read, apache_a_try_on_a_held_lock_is_one_read);

@@ -45,6 +45,50 @@ pub(crate) async fn every_request(hosts: &str) {
     assert_eq!(session.exists(&first.path).await.unwrap(), None, "the closed session's node is gone");
 }
 
+/// A node that goes and one that comes, nobody waiting for the first.
+pub(crate) async fn an_exchange(hosts: &str) {
+    let session = Session::connect(config(hosts, "")).await.unwrap();
+    session.create("/d", "", CreateMode::PERSISTENT, &Acl::open()).await.unwrap();
+    let mode = CreateMode::EPHEMERAL_SEQUENTIAL;
+    let (told, mut failures) = tokio::sync::mpsc::unbounded_channel();
+    let exchange = |old: &str, acl: &[Acl]| {
+        let flight = session.flight();
+        let told = told.clone();
+        session.delete_unattended(old, -1, move |error| told.send(error).unwrap());
+        let created = session.create_after_removal("/d/n-", "new", mode, acl);
+        drop(flight);
+        created
+    };
+    let counted = async || session.exists("/d").await.unwrap().unwrap();
+
+    let old = session.create("/d/n-", "old", mode, &Acl::open()).await.unwrap();
+    let new = exchange(&old.path, &Acl::open()).await.unwrap();
+    assert_eq!((new.path.as_str(), new.zxid), ("/d/n-0000000001", old.zxid + 1), "one transaction");
+    assert_eq!(session.exists(&old.path).await.unwrap(), None);
+    let (data, stat) = session.get(&new.path).await.unwrap();
+    assert_eq!((&data[..], stat.czxid), (&b"new"[..], new.zxid));
+    assert!(new.stat == stat || new.stat.czxid == 0, "{:?}", new.stat);
+
+    // The first is missing: so nothing is created, and whoever asked for that has to look.
+    let error = exchange(&old.path, &Acl::open()).await.unwrap_err();
+    assert_eq!(error, Error::ConnectionLoss { path: "/d/n-".into() });
+    assert_eq!(failures.recv().await.unwrap(), Error::NoNode { path: old.path });
+    assert_eq!(counted().await.num_children, 1);
+
+    // The second cannot be: so nothing is deleted.
+    let error = exchange(&new.path, &[]).await.unwrap_err();
+    assert_eq!(error, Error::InvalidAcl { path: "/d/n-".into() });
+    assert_eq!(failures.recv().await.unwrap(), Error::ConnectionLoss { path: new.path.clone() });
+    assert_eq!(counted().await.num_children, 1);
+
+    // Elsewhere, or with something in between: each by itself.
+    session.delete_unattended(&new.path, -1, |error| panic!("{error}"));
+    let above = session.create_after_removal("/e", "", CreateMode::PERSISTENT, &Acl::open());
+    assert_eq!(above.await.unwrap().stat.num_children, 0);
+    assert_eq!(counted().await.num_children, 0);
+    session.close().await.unwrap();
+}
+
 pub(crate) async fn acls_identities_and_multis(hosts: &str) {
     let owner = Session::connect(config(hosts, "").auth("digest", "me:secret")).await.unwrap();
     owner.create("/mine", "x", CreateMode::PERSISTENT, &Acl::creator_all()).await.unwrap();
