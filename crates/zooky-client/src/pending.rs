@@ -47,6 +47,10 @@ impl Exchange {
             Ok([MultiResult::Delete, MultiResult::Create2(path, stat, _)]) => {
                 Ok(Answer { zxid, response: Response::PathStat(path, stat) })
             }
+            // So servers before 3.9.
+            Ok([MultiResult::Delete, MultiResult::Create(path)]) => {
+                Ok(Answer { zxid, response: Response::PathStat(path, Stat::default()) })
+            }
             // The creation failed, and took the deletion with it.
             Ok([MultiResult::Error(ErrorCode::OK), MultiResult::Error(code)]) => {
                 not_deleted(Error::ConnectionLoss { path: old });
