@@ -23,7 +23,7 @@ machines; ratios do.
   server. For each of the tasks of one process it has a lease of its own. It is in no table of long queues, where those
   who stand in line are nodes of a ZooKeeper; nor are etcd and zookeeper-client, which know no read lock, in that of readers.
 - *floor*: a bare protocol client: create and list in one flight, and nothing else. Clients that queue by listing
-  cannot do better.
+  cannot do better, but for zooky where a release goes in one transaction with the acquire that follows it.
 - *zookeeper-client* cannot await its release: where others do, it asks until its node is gone.
 - *kazoo*, *Curator*, *redis* and *etcd* wait for their release also in the table of releases in the background.
 - *handoff*: from the call of the release to the return of the next holder's acquire, in another session.
@@ -143,7 +143,7 @@ fn in_background(results: &Results) -> String {
     let title = "A free lock, back to back, release in the background";
     let mut text = table(title, &heads, &rows.collect::<Vec<_>>());
     if !text.is_empty() {
-        text += "\nAn acquire that follows at once waits for the release before it, too.\n";
+        text += "\nAn acquire that follows at once waits for the release before it, too; zooky's goes in one transaction with it.\n";
     }
     text
 }

@@ -1,5 +1,6 @@
 //! The least that ZooKeeper's protocol allows for a lock: create and list leave in one flight, and nobody waits
-//! for the delete. No client that queues by listing can be faster.
+//! for the delete. No client that queues by listing can be faster, unless it asks for a delete and the create that follows
+//! at once in one transaction.
 
 use super::wire::{Arrival, Connection, create, refused};
 use super::{HandoffLog, Peer, cpu_us, us_since};

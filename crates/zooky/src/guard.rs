@@ -38,7 +38,8 @@ pub enum GuardState {
 ///
 /// Others can ask for the lock: [`Guard::revoked`] tells, and it is up to the holder to let go.
 ///
-/// Dropping a guard releases it in the background: the request leaves at once, and is tried again
+/// Dropping a guard releases it in the background: the request leaves at once, in one transaction with that of an acquire
+/// which follows with nothing in between, and is tried again
 /// until the node or the session is gone. [`Guard::release`] waits for the answer. Work in the
 /// background needs the client's runtime to go on; a program that ends should release, or close the
 /// client, first.
