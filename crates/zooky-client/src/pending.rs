@@ -44,12 +44,14 @@ impl Exchange {
         };
         let Exchange { old, not_deleted, new, created } = self;
         let created_as = match <[MultiResult; 2]>::try_from(results) {
-            Ok([MultiResult::Delete, MultiResult::Create2(path, stat, _)]) => {
+            Ok([MultiResult::Delete, MultiResult::Create2(path, stat, _)]) if stat.czxid != 0 => {
                 Ok(Answer { zxid, response: Response::PathStat(path, stat) })
             }
-            // So servers before 3.9.
-            Ok([MultiResult::Delete, MultiResult::Create(path)]) => {
-                Ok(Answer { zxid, response: Response::PathStat(path, Stat::default()) })
+            // Servers before 3.9 send no stat, or an empty one. The answer to a write bears its own transaction's number:
+            // writes are applied and answered one after the other.
+            Ok([MultiResult::Delete, MultiResult::Create(path) | MultiResult::Create2(path, ..)]) => {
+                let stat = Stat { czxid: zxid, mzxid: zxid, pzxid: zxid, ..Stat::default() };
+                Ok(Answer { zxid, response: Response::PathStat(path, stat) })
             }
             // The creation failed, and took the deletion with it.
             Ok([MultiResult::Error(ErrorCode::OK), MultiResult::Error(code)]) => {

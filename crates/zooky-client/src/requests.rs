@@ -48,8 +48,8 @@ impl Session {
     /// that ([`delete_unattended`](Session::delete_unattended)): if that was asked right before, and has not left yet, both
     /// are one transaction, for which a server syncs its disk once and not twice.
     ///
-    /// **The [`Created::stat`] may be empty** (`czxid` 0): servers before 3.9 send none for what was created by a
-    /// transaction of several parts.
+    /// **Of the [`Created::stat`] only the zxids are certain** (`ctime_ms` may be 0): servers before 3.9 send none for what was
+    /// created by a transaction of several parts, and these are the transaction's.
     ///
     /// # Errors
     /// As [`create`](Session::create); [`Error::ConnectionLoss`] also if the deletion failed, and so nothing was created.

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::Instrument;
-use zooky_client::{
-    Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, Stat, State,
-};
+use zooky_client::{Acl, BootInstant, ConnectError, CreateMode, Error as SessionError, Hold, Session, State};
 
 use crate::cleanup;
 use crate::core::contender::{Action, Contender as Core, Found, NotCreated, OwnNode};
@@ -423,15 +421,13 @@ impl Entry<'_> {
             Some(listing) => Some(listing.names(&self.session).await),
             None => None,
         };
-        let created = match created.await {
-            Ok(created) if created.stat.czxid == 0 => self.look_at(created.path).await,
-            created => created.map(|created| (created.path, created.stat)),
-        };
-        let result = match created {
-            Ok((path, stat)) => {
-                recipe.client.set_server_clock(stat.ctime_ms);
-                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-                Ok(OwnNode { name, czxid: stat.czxid })
+        let result = match created.await {
+            Ok(created) => {
+                if created.stat.ctime_ms != 0 {
+                    recipe.client.set_server_clock(created.stat.ctime_ms);
+                }
+                let name = created.path.rsplit('/').next().unwrap_or_default().to_owned();
+                Ok(OwnNode { name, czxid: created.stat.czxid })
             }
             Err(SessionError::NoNode { .. }) => Err(NotCreated::NoDirectory),
             Err(SessionError::ConnectionLoss { .. }) => Err(NotCreated::Unknown),
@@ -446,14 +442,6 @@ impl Entry<'_> {
             (Action::List, Some(Err(_))) => Ok(Action::List),
             (Action::List, None) => Ok(self.look().unwrap_or(Action::List)),
             (other, _) => Ok(other),
-        }
-    }
-
-    /// The stat of our node, which was created without one being sent. A node that is gone again is to be looked for.
-    async fn look_at(&self, path: String) -> Result<(String, Stat), SessionError> {
-        match self.session.exists(&path).await? {
-            Some(stat) => Ok((path, stat)),
-            None => Err(SessionError::ConnectionLoss { path }),
         }
     }
 
