@@ -37,11 +37,7 @@ impl Session {
         acl: &[Acl],
     ) -> Pending<Created> {
         let data = data.into();
-        self.ask_create(path, mode, |path| {
-            let kind =
-                if mode == CreateMode::CONTAINER { CreateKind::Container } else { CreateKind::Create2 };
-            Request::Create(Create { kind, path, data: Some(data), acl: acl.to_vec(), mode })
-        })
+        self.ask_create(path, mode, |path| Request::Create(creation(path, data, mode, acl)))
     }
 
     /// As [`create`](Session::create), for one who has just asked for a node beside it to be deleted, and does not wait for
@@ -63,9 +59,7 @@ impl Session {
         if let Err(error) = check_new(path, mode) {
             return Pending::failed(error.into());
         }
-        let inward = self.handle.shared.chroot.inward(path);
-        let (data, acl) = (Some(data.into()), acl.to_vec());
-        let create = Create { kind: CreateKind::Create2, path: inward, data, acl, mode };
+        let create = creation(self.handle.shared.chroot.inward(path), data.into(), mode, acl);
         let (created, answer) = oneshot::channel();
         self.handle.shared.push_creation(create, path, created);
         Pending::sent(answer, None, |answer, _| created_as(answer))
@@ -338,6 +332,11 @@ impl Session {
 /// The core decodes each reply by its request's opcode, so no other body can come.
 fn odd() -> Error {
     Error::Server { code: ErrorCode::MARSHALLING, path: String::new() }
+}
+
+fn creation(path: String, data: Bytes, mode: CreateMode, acl: &[Acl]) -> Create {
+    let kind = if mode == CreateMode::CONTAINER { CreateKind::Container } else { CreateKind::Create2 };
+    Create { kind, path, data: Some(data), acl: acl.to_vec(), mode }
 }
 
 /// Where the number makes a path of it, that counts.

@@ -348,10 +348,13 @@ pub(crate) async fn after(time: Option<Duration>) {
 pub(crate) struct OwnWatch {
     watch: Option<Watch>,
     told: bool,
+    /// Whether the present node was there when it was looked at.
+    seen: bool,
 }
 
 impl OwnWatch {
-    /// Sets the watch, if there is none. `false`: the node was changed and is gone, so it was revoked.
+    /// Sets the watch, if there is none. `false`: the node was changed and is gone, so it was revoked. So is one that went
+    /// before it was looked at for the first time: of those who remove others' nodes, whoever revokes is the likeliest.
     pub(crate) async fn set(&mut self, recipe: &Recipe, session: &Session, own: &str, changed: bool) -> bool {
         if self.watch.is_some() {
             return true;
@@ -359,12 +362,13 @@ impl OwnWatch {
         match session.get_watch(&format!("{}/{own}", recipe.path)).await {
             Ok((data, _, watch)) => {
                 self.watch = Some(watch);
+                self.seen = true;
                 if message::asks(own, &data) && !std::mem::replace(&mut self.told, true) {
                     recipe.on_revoked.iter().for_each(|on_revoked| on_revoked());
                 }
                 true
             }
-            Err(SessionError::NoNode { .. }) => !changed,
+            Err(SessionError::NoNode { .. }) => !changed && self.seen,
             Err(_) => true,
         }
     }
@@ -378,8 +382,9 @@ impl OwnWatch {
     }
 
     /// The node is gone. Whether its data was changed before: nobody but who revokes does that. A watch's event is
-    /// there before any answer that shows what came after it.
+    /// there before any answer that shows what came after it. If not, another node takes its place.
     pub(crate) async fn was_revoked(&mut self) -> bool {
+        self.seen = false;
         tokio::select! {
             biased;
             changed = self.changed() => changed,

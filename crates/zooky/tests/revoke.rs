@@ -6,6 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::proxy::{Proxy, op};
 use common::{LONG, Observer, client, in_time, path, polled, telling};
 use tokio::sync::mpsc;
 use zooky::session::{Acl, CreateMode};
@@ -214,6 +215,28 @@ async fn a_waiter_that_is_removed_by_force_is_told(hosts: String) {
     let fault = in_time(LONG / 2, "the waiter to be told", waiting).await.unwrap().unwrap_err();
     assert!(matches!(fault, Error::Revoked { .. }), "{fault}");
     assert_eq!((lock.clear().await.unwrap(), observer.children(&path).await.len()), (0, 0));
+}
+
+backends!(a_waiter_that_is_removed_before_it_looks_is_told: ours_a_waiter_that_is_removed_before_it_looks_is_told, apache_a_waiter_that_is_removed_before_it_looks_is_told);
+
+async fn a_waiter_that_is_removed_before_it_looks_is_told(hosts: String) {
+    let path = path("removed-at-once");
+    let observer = Observer::new(&hosts).await;
+    let one = client(&hosts).await;
+    let proxy = Proxy::start(&hosts).await;
+    let two = client(&proxy.hosts()).await;
+    let lock = Lock::new(&one, &path).unwrap();
+    let holder = lock.acquire().await.unwrap();
+    let waiter = Lock::new(&two, &path).unwrap().revocable(true);
+    proxy.withhold_at(op::GET_CHILDREN);
+    let waiting = tokio::spawn(async move { waiter.acquire().await });
+    proxy.withheld().await;
+    observer.count(&path, 2).await;
+    assert_eq!(lock.clear().await.unwrap(), 2);
+    proxy.deliver();
+    holder.lost().await;
+    let fault = in_time(LONG / 2, "the waiter to be told", waiting).await.unwrap().unwrap_err();
+    assert!(matches!(fault, Error::Revoked { .. }), "{fault}");
 }
 
 /// The names of the nodes that are deleted, in their order.
