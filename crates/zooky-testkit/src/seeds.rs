@@ -26,7 +26,7 @@ pub fn seeds_from_env(usual: Range<u64>) -> Range<u64> {
 /// Tells the story of each seed, on all processors, and adds up what they return.
 ///
 /// # Panics
-/// One of them does. It is named, with `alone`: the command that runs it by itself, where `SEED` stands for its number.
+/// One of them does. It is named, with `alone`: the command that runs it by itself, where `=SEED` stands for its number.
 pub fn run_seeds<T: Default + AddAssign + Send>(
     seeds: Range<u64>,
     alone: &str,
@@ -52,7 +52,7 @@ pub fn run_seeds<T: Default + AddAssign + Send>(
         }
     });
     let seed = failed.into_inner();
-    assert!(seed == u64::MAX, "seed {seed} fails; alone: {}", alone.replace("SEED", &seed.to_string()));
+    assert!(seed == u64::MAX, "seed {seed} fails; alone: {}", alone.replace("=SEED", &format!("={seed}")));
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -148,11 +148,16 @@ impl LockDelay {
     /// How long these markers are yet to be waited for.
     async fn left(&self, recipe: &Recipe, session: &Session, stale: &[&String]) -> Result<Duration, Error> {
         let mut longest = Duration::ZERO;
-        for name in stale {
-            let (said, stat) = match session.get(&format!("{}/{name}", recipe.path)).await {
-                Ok((data, stat)) => (serde_json::from_slice::<Said>(&data).ok(), stat),
-                Err(SessionError::NoNode { .. } | SessionError::ConnectionLoss { .. }) => continue,
-                Err(fault) => return Err(fault.into()),
+        'markers: for name in stale {
+            let path = format!("{}/{name}", recipe.path);
+            let (said, stat) = loop {
+                match session.get(&path).await {
+                    Ok((data, stat)) => break (serde_json::from_slice::<Said>(&data).ok(), stat),
+                    Err(SessionError::NoNode { .. }) => continue 'markers,
+                    // Not known is not over. The next request waits for the next connection.
+                    Err(SessionError::ConnectionLoss { .. }) => {}
+                    Err(fault) => return Err(fault.into()),
+                }
             };
             let delay = said.map_or(self.time, |said| Duration::from_millis(said.delay_ms)).min(LONGEST);
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,6 +89,33 @@ async fn a_release_leaves_no_marker(hosts: String) {
     assert_eq!(proxy.cuts(), 4);
 }
 
+backends!(a_delay_that_could_not_be_read_is_not_over:
+    ours_a_delay_that_could_not_be_read_is_not_over,
+    apache_a_delay_that_could_not_be_read_is_not_over);
+
+async fn a_delay_that_could_not_be_read_is_not_over(hosts: String) {
+    let path = path("unread");
+    let observer = Observer::new(&hosts).await;
+    let vanishing = Vanishing::new(&hosts).await;
+    let holder = Lock::new(&vanishing.client, &path).unwrap().lock_delay(FOR_EVER).acquire().await.unwrap();
+    vanishing.vanish(&observer, holder.path()).await;
+    let proxy = Proxy::start(&hosts).await;
+    let lock = Lock::new(&client(&proxy.hosts()).await, &path).unwrap().lock_delay(FOR_EVER);
+    proxy.cut(Cut::Reply(op::GET_DATA));
+    assert!(lock.try_acquire().await.unwrap().is_none());
+    proxy.cut(Cut::Reply(op::GET_DATA));
+    proxy.forget();
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    eventually("the marker to be asked for again", || async {
+        let sent = proxy.requests();
+        assert!(!sent.contains(&op::MULTI), "it takes the lock: {sent:?}");
+        (sent.iter().filter(|&&sent| sent == op::GET_DATA).count() >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(proxy.cuts(), 2);
+    waiting.abort();
+}
+
 backends!(a_vanished_holder_is_waited_out:
     ours_a_vanished_holder_is_waited_out,
     apache_a_vanished_holder_is_waited_out);
