@@ -25,7 +25,8 @@ fn config(starts: i64) -> CoreConfig {
 impl Sim {
     /// The process or the whole machine stops.
     pub(super) fn crash(&mut self) {
-        if self.rng.one_in(2) {
+        // A start whose last sync was a lie leaves the power off.
+        if self.disk.is_off() || self.rng.one_in(2) {
             self.power_cut();
         } else {
             self.trace.note("kill -9".into());
