@@ -45,6 +45,15 @@ impl Vanishing {
     }
 }
 
+/// A holder has had the lock and has vanished.
+async fn leave_a_marker(hosts: &str, path: &str, delay: Duration) -> Observer {
+    let observer = Observer::new(hosts).await;
+    let vanishing = Vanishing::new(hosts).await;
+    let holder = Lock::new(&vanishing.client, path).unwrap().lock_delay(delay).acquire().await.unwrap();
+    vanishing.vanish(&observer, holder.path()).await;
+    observer
+}
+
 ensemble!();
 
 backends!(a_release_leaves_no_marker: ours_a_release_leaves_no_marker, apache_a_release_leaves_no_marker);
@@ -95,10 +104,7 @@ backends!(a_delay_that_could_not_be_read_is_not_over:
 
 async fn a_delay_that_could_not_be_read_is_not_over(hosts: String) {
     let path = path("unread");
-    let observer = Observer::new(&hosts).await;
-    let vanishing = Vanishing::new(&hosts).await;
-    let holder = Lock::new(&vanishing.client, &path).unwrap().lock_delay(FOR_EVER).acquire().await.unwrap();
-    vanishing.vanish(&observer, holder.path()).await;
+    leave_a_marker(&hosts, &path, FOR_EVER).await;
     let proxy = Proxy::start(&hosts).await;
     let lock = Lock::new(&client(&proxy.hosts()).await, &path).unwrap().lock_delay(FOR_EVER);
     proxy.cut(Cut::Reply(op::GET_DATA));
@@ -150,10 +156,7 @@ backends!(a_try_and_a_time_limit_stop_at_a_marker:
 
 async fn a_try_and_a_time_limit_stop_at_a_marker(hosts: String) {
     let path = path("try");
-    let observer = Observer::new(&hosts).await;
-    let vanishing = Vanishing::new(&hosts).await;
-    let holder = Lock::new(&vanishing.client, &path).unwrap().lock_delay(DELAY).acquire().await.unwrap();
-    vanishing.vanish(&observer, holder.path()).await;
+    let observer = leave_a_marker(&hosts, &path, DELAY).await;
 
     let lock = Lock::new(&client(&hosts).await, &path).unwrap().lock_delay(DELAY);
     let first = Instant::now();
