@@ -95,6 +95,8 @@ pub(crate) struct Run {
     leaving: VecDeque<u64>,
     /// When a connection that asks little was served last, in `mono_ms`.
     light_ms: u64,
+    /// How many of those who ask little have written something in this turn.
+    light_writers: usize,
     /// The process was stopped, or the machine, before this turn.
     stood_still: bool,
     /// Times in `mono_ms` at which connections are looked at, ascending.
@@ -140,6 +142,7 @@ impl Run {
             dirty: Vec::new(),
             leaving: VecDeque::new(),
             light_ms: 0,
+            light_writers: 0,
             stood_still: false,
             first_packets: VecDeque::new(),
             closings: VecDeque::new(),
@@ -184,12 +187,15 @@ impl Run {
             if !self.backlog.is_empty() {
                 self.syncer.note_waiting();
             }
-            if self.syncer.would_sync_here() {
+            // Whoever asks little among those who ask much waits no longer than alone: two hops to another thread, on
+            // processors that others want, take longer than most syncs. Of several each would wait for the others' syncs.
+            let here = !self.backlog.is_empty() && self.light_writers == 1;
+            if self.syncer.would_sync_here(here) {
                 // Nobody waits for a sync that has nothing to do with what he asked.
                 self.release();
                 self.flush();
             }
-            self.syncer.sync()?;
+            self.syncer.sync(here)?;
             self.look_behind(&mut events)?;
             self.release();
             self.flush();

@@ -38,12 +38,22 @@ type Result<T> = std::result::Result<T, DecodeError>;
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// What `rest` is a part of, if its owner may be kept.
+    source: Option<&'a Bytes>,
 }
+
+/// Data of so many bytes are not copied where their owner may be kept.
+const LONG_DATA: usize = 16 << 10;
 
 impl<'a> Reader<'a> {
     /// A reader at the first byte of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes }
+        Reader { rest: bytes, source: None }
+    }
+
+    /// The same; long data read from it are a part of `bytes` and keep all of them.
+    pub fn of(bytes: &'a Bytes) -> Self {
+        Reader { rest: bytes, source: Some(bytes) }
     }
 
     /// The bytes not yet read.
@@ -109,7 +119,11 @@ impl<'a> Reader<'a> {
 
     /// A buffer of node data.
     pub fn data(&mut self) -> Result<Option<Bytes>> {
-        Ok(self.buffer()?.map(Bytes::copy_from_slice))
+        let source = self.source;
+        Ok(self.buffer()?.map(|data| match source {
+            Some(source) if data.len() >= LONG_DATA => source.slice_ref(data),
+            _ => Bytes::copy_from_slice(data),
+        }))
     }
 
     /// A string; a null string reads as the empty one.
@@ -210,6 +224,11 @@ impl Writer {
         self.buf.freeze()
     }
 
+    /// Makes room for so many bytes more, all at once.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buf.reserve(bytes);
+    }
+
     /// Bytes as they are, without a length.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.buf.put_slice(bytes);
@@ -293,6 +312,19 @@ mod tests {
         assert!(matches!(Reader::new(&huge).str(), Err(DecodeError::Length { .. })));
         assert!(matches!(Reader::new(&huge).strings(), Err(DecodeError::Length { .. })));
         assert!(matches!(Reader::new(&(-2i32).to_be_bytes()).buffer(), Err(DecodeError::Length { .. })));
+    }
+
+    #[test]
+    fn long_data_stay_where_they_are() {
+        for length in [3, LONG_DATA - 1, LONG_DATA] {
+            let mut w = Writer::new();
+            w.buffer(Some(&vec![7; length]));
+            let bytes = w.into_bytes();
+            let data = Reader::of(&bytes).data().unwrap().unwrap();
+            assert_eq!(data, vec![7; length]);
+            assert_eq!(data.as_ptr() == bytes[4..].as_ptr(), length >= LONG_DATA, "{length}");
+            assert_eq!(Reader::new(&bytes).data(), Ok(Some(data)));
+        }
     }
 
     #[test]

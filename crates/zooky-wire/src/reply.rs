@@ -49,9 +49,14 @@ impl WatcherEvent {
 
     /// Writes it.
     pub fn encode(&self, w: &mut Writer) {
-        w.i32(self.kind.0);
-        w.i32(self.state.0);
-        w.string(&self.path);
+        Self::encode_of(self.kind, self.state, &self.path, w);
+    }
+
+    /// Writes one of a path that is somebody else's.
+    pub fn encode_of(kind: EventType, state: KeeperState, path: &str, w: &mut Writer) {
+        w.i32(kind.0);
+        w.i32(state.0);
+        w.string(path);
     }
 }
 

@@ -116,9 +116,10 @@ impl Txn {
             Txn::Error { err } => w.i32(err.0),
             Txn::Multi(parts) => w.vector(parts, |w, (kind, txn)| {
                 w.i32(kind.0);
-                let mut body = Writer::new();
-                txn.encode(&mut body);
-                w.buffer(Some(body.as_slice()));
+                // A buffer, as a frame is: its length, and then so many bytes.
+                let mark = w.begin_frame();
+                txn.encode(w);
+                w.end_frame(mark);
             }),
         }
     }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use zooky_wire::{ErrorCode, Id, OpCode, Reader, ReplyHeader, Request, RequestHeader, Response, Writer, xid};
 
 use super::node::NodeId;
+use super::ops::exists;
 use super::ops::set_watches::SetWatches;
 use super::{ConnId, Core, Output};
 
@@ -60,7 +61,8 @@ impl Core {
         }
         let mut caller = Caller { conn, session: open.session, xid: 0, ids: Arc::clone(&open.ids) };
         self.sessions.touch(caller.session, self.now.mono_ms);
-        let mut body = Reader::new(frame);
+        // What is read stays no longer than this step; the tree has copies of its own.
+        let mut body = Reader::of(frame);
         let Ok(header) = RequestHeader::decode(&mut body) else { return self.close_conn(conn, out) };
         caller.xid = header.xid;
         match header.op {
@@ -73,6 +75,9 @@ impl Core {
             }
             op if !is_request(op) => self.refuse(&caller, self.last_zxid, ErrorCode::UNIMPLEMENTED, out),
             op => {
+                if let Some((tells, error)) = self.leads_nowhere(op, &body) {
+                    return self.answer_as_of(tells, &caller, &Err(error), out);
+                }
                 let Ok(request) = Request::decode_body(op, &mut body) else {
                     return self.answer(&caller, &Err(ErrorCode::MARSHALLING), out);
                 };
@@ -99,6 +104,24 @@ impl Core {
                 self.answer_as_of(tells, &caller, &result, out);
             }
         }
+    }
+
+    /// A read of a path longer than any that there is, so long that it is better not copied: how it ends, and of which
+    /// transaction that tells. `None`: it is none of those, or it is to be served like any other for another reason.
+    fn leads_nowhere(&self, op: OpCode, body: &Reader<'_>) -> Option<(i64, ErrorCode)> {
+        if body.remaining() < LONG_PATH
+            || !matches!(op, OpCode::EXISTS | OpCode::GET_DATA | OpCode::GET_CHILDREN | OpCode::GET_CHILDREN2)
+        {
+            return None;
+        }
+        let mut body = body.clone();
+        let path = body.buffer().ok()??;
+        let watch = body.bool().ok()?;
+        if watch || path.len() < LONG_PATH || self.tree.has_had(path.len()) {
+            return None;
+        }
+        let refused = op == OpCode::EXISTS && exists::holds_nul(path);
+        Some((self.told_of(path), if refused { ErrorCode::BAD_ARGUMENTS } else { ErrorCode::NO_NODE }))
     }
 
     /// Sends a reply that may tell of anything.
@@ -203,8 +226,11 @@ fn is_request(op: OpCode) -> bool {
     op.text().is_some() && !matches!(op, OpCode::DELETE_CONTAINER | OpCode::CREATE_SESSION | OpCode::ERROR)
 }
 
-/// Room for a frame that holds nothing long.
-const FRAME_BYTES: usize = 128;
+/// A path of so many bytes takes its time to copy.
+const LONG_PATH: usize = 16 << 10;
+
+/// Room for a frame that holds nothing long: a path or two, and a stat.
+const FRAME_BYTES: usize = 256;
 
 /// A frame with its length in front.
 pub(super) fn frame_of(body: impl FnOnce(&mut Writer)) -> Bytes {

@@ -61,7 +61,7 @@ pub use stats::Stats;
 /// pile up, and nobody else pays for that.
 const BURIED: usize = 16;
 /// The same for a tick.
-const BURIED_BY_TICK: usize = 128;
+const BURIED_BY_TICK: usize = 32;
 
 /// A connection, as the owner of the sockets numbers them. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -91,9 +91,8 @@ impl Teller<'_> {
 /// The frame of an event.
 pub(super) fn event(kind: EventType, path: &str, zxid: i64) -> Bytes {
     let header = ReplyHeader { xid: xid::EVENT, zxid, err: ErrorCode::OK };
-    let event = WatcherEvent { kind, state: KeeperState::SYNC_CONNECTED, path: path.to_owned() };
     frame_of(|w| {
         header.encode(w);
-        event.encode(w);
+        WatcherEvent::encode_of(kind, KeeperState::SYNC_CONNECTED, path, w);
     })
 }

@@ -30,13 +30,12 @@ impl Touched {
         Touched { newest: vec![0; PLACES].into_boxed_slice(), hashing }
     }
 
-    fn place(&self, path: &str) -> usize {
-        let bytes = path.as_bytes();
-        self.hashing.of(&bytes[bytes.len().saturating_sub(TAIL)..]) as usize % PLACES
+    fn place(&self, path: &[u8]) -> usize {
+        self.hashing.of(&path[path.len().saturating_sub(TAIL)..]) as usize % PLACES
     }
 
     fn note(&mut self, path: &str, zxid: i64) {
-        let place = self.place(path);
+        let place = self.place(path.as_bytes());
         self.newest[place] = zxid;
     }
 }
@@ -68,13 +67,14 @@ impl Core {
             | Request::GetData { path, .. }
             | Request::GetAcl { path }
             | Request::GetChildren { path, .. }
-            | Request::GetChildren2 { path, .. }
-                // What stands below this changes with other nodes.
-                if !path.starts_with("/zookeeper") =>
-            {
-                self.touched.newest[self.touched.place(path)]
-            }
+            | Request::GetChildren2 { path, .. } => self.told_of(path.as_bytes()),
             _ => i64::MAX,
         }
+    }
+
+    /// The newest transaction of which the answer to a read of this one path tells.
+    pub(super) fn told_of(&self, path: &[u8]) -> i64 {
+        // What stands below this changes with other nodes.
+        if path.starts_with(b"/zookeeper") { i64::MAX } else { self.touched.newest[self.touched.place(path)] }
     }
 }

@@ -100,10 +100,15 @@ impl Tree {
         if path.is_empty() || path == "/" {
             return Some(ROOT);
         }
-        if path.len() > self.longest {
+        if !self.has_had(path.len()) {
             return None;
         }
         self.index.find(self.hashing.of(path), |id| &*self.nodes[id as usize].path == path)
+    }
+
+    /// Whether there was ever a path of so many bytes, or a longer one.
+    pub(super) fn has_had(&self, length: usize) -> bool {
+        length <= self.longest
     }
 
     /// The node at a path, or the error that says there is none.

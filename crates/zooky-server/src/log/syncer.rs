@@ -4,7 +4,8 @@
 //! costs tens of microseconds. As soon as requests are found waiting after such a sync, batches go to the
 //! log's own thread, so that reading and applying go on while the disk is busy; after a while of quiet the
 //! owner's thread takes over again. A disk that takes long is waited for there as well: beside that the way to another
-//! thread is short, and whoever comes meanwhile would wait for all of it. The [`LogWriter`] itself moves back and forth: whoever has it may write.
+//! thread is short, and whoever comes meanwhile would wait for all of it. The owner may say that a batch is to be synced at once,
+//! by its own thread. The [`LogWriter`] itself moves back and forth: whoever has it may write.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -37,6 +38,8 @@ pub(crate) struct Syncer {
     synced_inline: bool,
     worked_meanwhile: bool,
     quiet_syncs: u32,
+    /// The last sync was long.
+    long: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ impl Syncer {
             synced_inline: false,
             worked_meanwhile: false,
             quiet_syncs: 0,
+            long: false,
         })
     }
 
@@ -98,8 +102,8 @@ impl Syncer {
     }
 
     /// Whether [`Syncer::sync`] would now keep this thread.
-    pub(crate) fn would_sync_here(&self) -> bool {
-        self.writer.is_some() && !self.threaded && !self.batches.open().is_empty()
+    pub(crate) fn would_sync_here(&self, here: bool) -> bool {
+        self.writer.is_some() && self.keeps_this_thread(here) && !self.batches.open().is_empty()
     }
 
     /// Every batch up to this one is durable.
@@ -138,9 +142,9 @@ impl Syncer {
         self.worked_meanwhile |= self.writer.is_none();
     }
 
-    /// If the disk is idle: makes the open batch durable, or hands it to the thread; with no batch, may
-    /// use the time to make room ahead.
-    pub(crate) fn sync(&mut self) -> Result<(), ServerError> {
+    /// If the disk is idle: makes the open batch durable, or hands it to the thread unless it is to be done `here`; with no
+    /// batch, may use the time to make room ahead.
+    pub(crate) fn sync(&mut self, here: bool) -> Result<(), ServerError> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         if self.batches.open().is_empty() {
             if writer.wants_room() {
@@ -152,20 +156,26 @@ impl Syncer {
         if std::mem::take(&mut self.roll) {
             writer.roll();
         }
-        if self.threaded {
+        if !self.keeps_this_thread(here) {
             let batch = self.batches.take();
             return self.hand_over(writer, batch);
         }
         let batch = self.batches.take();
         let begin = Instant::now();
         writer.append(&batch)?;
-        if begin.elapsed() > LONG_SYNC {
+        self.long = begin.elapsed() > LONG_SYNC;
+        if self.long {
             self.note_waiting();
         }
         self.batches.synced(batch);
         self.synced_inline = true;
         self.writer = Some(writer);
         Ok(())
+    }
+
+    /// For a disk that takes long nobody but the log's thread waits.
+    fn keeps_this_thread(&self, here: bool) -> bool {
+        !self.threaded || (here && !self.long)
     }
 
     fn hand_over(&mut self, writer: Box<LogWriter>, batch: Batch) -> Result<(), ServerError> {
@@ -189,7 +199,8 @@ impl Syncer {
     fn take_back(&mut self, done: Done) -> Result<(), ServerError> {
         done.result?;
         if !done.batch.is_empty() {
-            let quiet = !self.worked_meanwhile && done.took <= LONG_SYNC;
+            self.long = done.took > LONG_SYNC;
+            let quiet = !self.worked_meanwhile && !self.long;
             self.quiet_syncs = if quiet { self.quiet_syncs + 1 } else { 0 };
             self.threaded &= self.quiet_syncs < QUIET_SYNCS;
             self.batches.synced(done.batch);
@@ -205,7 +216,7 @@ impl Syncer {
             self.take_back(done)?;
         }
         self.threaded = false;
-        if self.batches.open().is_empty() { Ok(()) } else { self.sync() }
+        if self.batches.open().is_empty() { Ok(()) } else { self.sync(false) }
     }
 }
 

@@ -73,12 +73,16 @@ impl Run {
     pub(super) fn read_light(&mut self) -> Result<(), ServerError> {
         self.reads_held = false;
         let mut light = false;
+        self.light_writers = 0;
         for _ in 0..self.ready.len() {
             if self.holds_reads()? {
                 break;
             }
             let Some(slot) = self.ready.pop_front() else { break };
-            light |= self.serve_slot(slot);
+            let before = self.syncer.waiting_bytes();
+            let is_light = self.serve_slot(slot);
+            self.light_writers += usize::from(is_light && self.syncer.waiting_bytes() > before);
+            light |= is_light;
         }
         if light {
             self.light_ms = self.now.mono_ms;
@@ -128,7 +132,7 @@ impl Run {
     fn holds_reads(&mut self) -> Result<bool, ServerError> {
         if self.disk_is_behind() {
             // An idle disk can take the batch at once; a busy one will tell.
-            self.syncer.sync()?;
+            self.syncer.sync(false)?;
             self.release();
         }
         self.reads_held = self.disk_is_behind();
@@ -160,7 +164,8 @@ impl Run {
     fn serve_conn(&mut self, key: u64) {
         let begin = Instant::now();
         let alone = self.ready.is_empty() && self.backlog.is_empty();
-        let share = self.shares().each(alone);
+        let shares = self.shares();
+        let (share, most) = (shares.each(alone), shares.reads);
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
@@ -204,7 +209,7 @@ impl Run {
                 Next::More if filled => break,
                 Next::More => {
                     filled = true;
-                    match conn.fill(&mut self.scratch) {
+                    match conn.fill(&mut self.scratch[..most]) {
                         Ok(Fill::Open) => self.after_tls(key),
                         Ok(Fill::End) => ended = true,
                         Err(error) => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::READ_BYTES;
+
 /// For how long a connection is served when it is its turn; one frame is in any case.
 const EACH: Duration = Duration::from_micros(200);
 /// How long those are served in one turn, all together, that had more to ask than their share at an earlier one; one portion
@@ -12,6 +14,7 @@ const ACCEPTS: usize = 32;
 
 /// The same while there are clients who ask little: in each turn they wait for all of this.
 const BESIDE: Shares = Shares {
+    reads: READ_BYTES / 4,
     beside: Duration::from_micros(50),
     alone: Duration::from_micros(100),
     backlog: Duration::from_micros(50),
@@ -28,6 +31,9 @@ pub(super) struct Shares {
     alone: Duration,
     /// All those together that come last.
     pub(super) backlog: Duration,
+    /// How much is read from one connection at once, in bytes: the kernel copies it, and tells the other side of the room,
+    /// while everybody waits.
+    pub(super) reads: usize,
     /// How many connections may come in at one door.
     pub(super) accepts: usize,
     /// How many connections with nothing left to send are closed: the kernel takes its time for each.
@@ -40,7 +46,14 @@ impl Shares {
         if beside {
             BESIDE
         } else {
-            Shares { beside: EACH, alone: EACH, backlog: BACKLOG, accepts: ACCEPTS, leaves: usize::MAX }
+            Shares {
+                reads: READ_BYTES,
+                beside: EACH,
+                alone: EACH,
+                backlog: BACKLOG,
+                accepts: ACCEPTS,
+                leaves: usize::MAX,
+            }
         }
     }
 

@@ -12,7 +12,7 @@ mod close;
 mod create;
 mod delete;
 mod ephemerals;
-mod exists;
+pub(super) mod exists;
 mod get_data;
 mod multi;
 mod multi_read;

@@ -10,12 +10,19 @@ use crate::core::conn::Caller;
 /// bound on what they take in would not take the answer.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Data of so many bytes have room made for them.
+const LONG_DATA: usize = 16 << 10;
+/// A part's answer takes no less; one that fails takes no more.
+const PART_BYTES: usize = 16;
+
 impl Core {
     /// Reads, and writes what was read; data go from the tree into the answer without another copy.
     pub(in crate::core) fn multi_read(&mut self, caller: &Caller, parts: Vec<Request>, w: &mut Writer) {
         let mut left = MAX_BYTES;
-        for part in parts {
-            if let Err(error) = self.read_part(caller, part, &mut left, w) {
+        let mut parts = parts.into_iter();
+        while let Some(part) = parts.next() {
+            let behind = parts.len();
+            if let Err(error) = self.read_part(caller, part, behind, &mut left, w) {
                 MultiResult::Error(error).encode(w);
             }
         }
@@ -26,6 +33,7 @@ impl Core {
         &mut self,
         caller: &Caller,
         part: Request,
+        behind: usize,
         left: &mut usize,
         w: &mut Writer,
     ) -> Result<(), ErrorCode> {
@@ -40,6 +48,11 @@ impl Core {
                     self.watch_data(caller.conn, &path)?;
                 }
                 let node = self.tree.node(id);
+                let long = node.data.as_deref().map_or(0, <[u8]>::len);
+                if long >= LONG_DATA {
+                    // With room for what follows, too: to grow behind this would be to copy it again.
+                    w.reserve(long + PART_BYTES * (behind + 2));
+                }
                 MultiResult::encode_data(node.data.as_deref(), &node.client_stat(), w);
             }
             Request::GetChildren { path, watch } => {

@@ -191,3 +191,40 @@ fn a_watch_tells_nothing_of_what_may_not_be_read() {
     let out = b.send(other, &missed);
     assert!(events(&out, other).is_empty());
 }
+
+/// Paths that are too long to be copied for nothing get the answers that others get, from another place in the code.
+#[test]
+fn a_path_longer_than_any_leads_nowhere() {
+    let mut b = Bench::new();
+    let conn = b.client();
+    let long = format!("/{}", "x".repeat(20_000));
+    let reads = |path: &str, watch: bool| {
+        let path = || path.to_owned();
+        [
+            Request::Exists { path: path(), watch },
+            Request::GetData { path: path(), watch },
+            Request::GetChildren { path: path(), watch },
+            Request::GetChildren2 { path: path(), watch },
+        ]
+    };
+    for request in reads(&long, false) {
+        assert_eq!(b.ask(conn, &request), Err(ErrorCode::NO_NODE));
+    }
+    let [exists, others @ ..] = reads(&format!("{long}\0"), false);
+    assert_eq!(b.ask(conn, &exists), Err(ErrorCode::BAD_ARGUMENTS));
+    for request in others {
+        assert_eq!(b.ask(conn, &request), Err(ErrorCode::NO_NODE));
+    }
+    for request in reads(&long, true) {
+        let refused = if matches!(request, Request::Exists { .. }) {
+            ErrorCode::INVALID_CALLBACK
+        } else {
+            ErrorCode::NO_NODE
+        };
+        assert_eq!(b.ask(conn, &request), Err(refused), "a watch that would have no room");
+    }
+    b.make(conn, &long);
+    for request in reads(&long, false) {
+        assert!(b.ask(conn, &request).is_ok());
+    }
+}

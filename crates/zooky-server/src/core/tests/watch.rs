@@ -173,7 +173,7 @@ fn watches_of_the_gone_are_cleared_away_by_ticks() {
         b.step(Input::Tick);
         ticks += 1;
     }
-    assert!((2..20).contains(&ticks), "{ticks}");
+    assert!((2..100).contains(&ticks), "{ticks}");
 }
 
 #[test]
