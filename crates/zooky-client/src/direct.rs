@@ -3,6 +3,9 @@
 //! A request is usually taken up by the session's task, on one of the runtime's threads, which must be woken for it.
 //! For a task on that thread this costs next to nothing, and what is asked in one turn leaves in one write. A thread
 //! that stands outside and waits for its answer pays the wake-up each time, about as long as the server takes.
+//!
+//! Many tasks that ask in one turn are a case for themselves: what they ask leaves in portions, so that the server has
+//! something to do while the rest of them have their turns.
 
 use std::cell::Cell;
 use std::sync::{Mutex, TryLockError, Weak};
@@ -48,9 +51,11 @@ impl Drop for Reset {
 
 /// Sends what is queued, if this thread is to and can. Otherwise the task must be woken.
 pub(crate) fn send(driver: &Weak<Mutex<Driver>>, task: &Waker) -> bool {
-    if !AT_ONCE.get() {
-        return false;
-    }
+    AT_ONCE.get() && send_now(driver, task)
+}
+
+/// Sends what is queued, if this thread can.
+pub(crate) fn send_now(driver: &Weak<Mutex<Driver>>, task: &Waker) -> bool {
     let Some(driver) = driver.upgrade() else { return false };
     let mut driver = match driver.try_lock() {
         Ok(driver) => driver,

@@ -18,6 +18,10 @@ use crate::pending::{Exchange, ReplySender};
 use crate::session::State;
 use crate::watch::{TreeSink, WatchEvent};
 
+/// So many requests leave at once, from the thread that asked the last of them, although the session's task has been woken: it
+/// gets its turn only after all others that are ready, and meanwhile the server would have nothing to do.
+const PORTION: usize = 16;
+
 /// Where events go.
 pub(crate) enum WatchSender {
     Once(oneshot::Sender<Result<WatchEvent, Error>>),
@@ -82,6 +86,8 @@ pub(crate) struct Queue {
     forgotten: Vec<(String, core::Target)>,
     corks: usize,
     waker: Option<Waker>,
+    /// The driver's, woken or not.
+    task: Option<Waker>,
     /// Why nothing is taken any more.
     ended: Option<Error>,
 }
@@ -187,7 +193,9 @@ impl Shared {
         created: oneshot::Sender<Result<core::Answer, Error>>,
     ) {
         let mut queue = self.queue();
-        let Some(last) = queue.asks.last_mut().filter(|ask| is_removal_beside(ask, &create.path)) else {
+        let beside =
+            |ask: &&mut Ask| unattended_removal(ask).is_some_and(|old| parent(old) == parent(&create.path));
+        let Some(last) = queue.asks.last_mut().filter(beside) else {
             drop(queue);
             let reply = Some(ReplySender::Awaited(created));
             return self.push(Ask { request: Request::Create(create), reply, watch: None });
@@ -244,14 +252,24 @@ impl Shared {
     }
 
     /// Wakes the driver once the lock is free again, unless this thread does its work; it has at most one wake-up to
-    /// come.
+    /// come. A portion leaves without waiting for that.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        if queue.corks == 0
-            && let Some(waker) = queue.waker.take()
-        {
+        if queue.corks > 0 {
+            return;
+        }
+        if let Some(waker) = queue.waker.take() {
             drop(queue);
             if !self.driver.get().is_some_and(|driver| direct::send(driver, &waker)) {
                 waker.wake();
+            }
+        } else if queue.asks.len() >= PORTION
+            // A creation may be about to come along with it.
+            && queue.asks.last().and_then(unattended_removal).is_none()
+            && let Some(task) = queue.task.clone()
+        {
+            drop(queue);
+            if !self.driver.get().is_some_and(|driver| direct::send_now(driver, &task)) {
+                task.wake();
             }
         }
     }
@@ -262,9 +280,12 @@ impl Shared {
         if queue.corks == 0 {
             std::mem::swap(&mut queue.asks, asks);
         }
-        match &mut queue.waker {
-            Some(old) => old.clone_from(waker),
-            none => *none = Some(waker.clone()),
+        let Queue { waker: armed, task, .. } = &mut *queue;
+        for place in [armed, task] {
+            match place {
+                Some(old) => old.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
         }
         Drained {
             close: queue.close.take(),
@@ -283,11 +304,11 @@ impl Shared {
     }
 }
 
-/// Whether this is an unattended deletion of a node with the same parent.
-fn is_removal_beside(ask: &Ask, path: &str) -> bool {
+/// The node that nobody waits to see deleted, if this asks for that.
+fn unattended_removal(ask: &Ask) -> Option<&str> {
     match (&ask.request, &ask.reply) {
-        (Request::Delete { path: old, .. }, Some(ReplySender::Unattended(_))) => parent(old) == parent(path),
-        _ => false,
+        (Request::Delete { path, .. }, Some(ReplySender::Unattended(_))) => Some(path),
+        _ => None,
     }
 }
 

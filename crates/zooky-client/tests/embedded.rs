@@ -157,6 +157,16 @@ fn a_thread_outside_sends_its_own_requests_and_is_told_of_arrivals() {
     assert!(!readable(Duration::ZERO), "told once");
     assert_eq!(here.block_on(made).unwrap().path, "/made");
 
+    // Many leave by themselves: whoever asks for them keeps the session's task from its turn.
+    let many = (0..64).map(|i| session.create(&format!("/many{i}"), "", CreateMode::EPHEMERAL, &Acl::open()));
+    let many: Vec<_> = many.collect();
+    zooky_testkit::eventually(long, "the first ones have left", || {
+        elsewhere.block_on(other.exists("/many0")).unwrap()
+    });
+    for (i, made) in many.into_iter().enumerate() {
+        assert_eq!(here.block_on(made).unwrap().path, format!("/many{i}"));
+    }
+
     // Inside a callback of the session's own, its driver is in use: the request leaves with the next turn.
     let (told, answer) = std::sync::mpsc::channel();
     let again = session.clone();

@@ -406,7 +406,7 @@ impl Entry<'_> {
     /// Create and list in one flight: with the lock free, one round trip. With a mirror there is nothing to list.
     async fn join(&mut self) -> Result<Action, Error> {
         let recipe = self.recipe;
-        let path = format!("{}/{}", recipe.path, self.core.prefix());
+        let path = [&recipe.path, "/", self.core.prefix()].concat();
         let data = recipe.data().await;
         self.may_exist = true;
         let flight = self.session.flight();

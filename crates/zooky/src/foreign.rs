@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -45,12 +46,24 @@ pub struct ForeignContender {
     pub certain: bool,
 }
 
-/// What has been seen so far: the first one, until the first certain one.
-pub(crate) type Seen = watch::Sender<Option<ForeignContender>>;
+/// What has been seen so far: the first one, until the first certain one. Most locks are released before anybody looks, and
+/// are spared the channel.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(OnceLock<watch::Sender<Option<ForeignContender>>>);
+
+impl Seen {
+    pub(crate) fn get(&self) -> Option<ForeignContender> {
+        self.0.get().and_then(|seen| seen.borrow().clone())
+    }
+
+    fn channel(&self) -> &watch::Sender<Option<ForeignContender>> {
+        self.0.get_or_init(watch::Sender::default)
+    }
+}
 
 /// Waits for a certain one. For ever, if none comes.
 pub(crate) async fn certain(seen: &Seen) -> ForeignContender {
-    let mut changes = seen.subscribe();
+    let mut changes = seen.channel().subscribe();
     loop {
         let found = changes.borrow_and_update().clone().filter(|found| found.certain);
         if let Some(found) = found {
@@ -185,7 +198,7 @@ async fn report(session: &Session, directory: &str, name: &str, danger: Danger, 
         tracing::error!(path, "a contender came that does not respect the lock we hold");
     }
     let found = ForeignContender { path, contender, certain };
-    seen.send_if_modified(|first| {
+    seen.channel().send_if_modified(|first| {
         let graver = first.as_ref().is_none_or(|first| certain && !first.certain);
         if graver {
             *first = Some(found);

@@ -206,7 +206,7 @@ impl Guard {
     /// within about a quarter of a second and 0.2 ms for each child of the directory. Never with
     /// [`allow_foreign`](crate::Lock::allow_foreign).
     pub fn foreign_contender(&self) -> Option<ForeignContender> {
-        self.held.tenure.foreign.borrow().clone()
+        self.held.tenure.foreign.get()
     }
 
     /// Resolves when a contender is seen that surely does not respect the lock; at once if one has been. What to do

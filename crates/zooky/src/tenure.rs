@@ -92,7 +92,7 @@ impl Tenure {
         let tenure = Arc::new(Tenure {
             recipe: recipe.clone(),
             role,
-            node: format!("{}/{}", recipe.path, node.name),
+            node: [&recipe.path, "/", &node.name].concat(),
             czxid: node.czxid,
             session,
             _hold: hold,

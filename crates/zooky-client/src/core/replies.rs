@@ -191,11 +191,10 @@ impl<R, W: Watcher> Core<R, W> {
     fn fire(&mut self, event: WatcherEvent, out: &mut Vec<Output<R, W>>) {
         let mut fired = self.watches.fire(event.kind, &event.path);
         fired.extend(self.watches.below(&event.path));
-        if fired.is_empty() {
-            return;
-        }
+        let Some(last) = fired.pop() else { return };
         let event = WatchEvent { kind: event.kind, path: self.settings.chroot.outward(event.path) };
         out.extend(fired.into_iter().map(|watcher| Output::Event(watcher, Ok(event.clone()))));
+        out.push(Output::Event(last, Ok(event)));
     }
 
     fn authenticated(&mut self, now: BootInstant, err: ErrorCode, out: &mut Vec<Output<R, W>>) {

@@ -1,6 +1,7 @@
 //! Who waits for which node to change, and what must be set again on a new connection.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use zooky_wire::{ErrorCode, EventType, OpCode, Request};
 
@@ -72,6 +73,8 @@ pub(super) struct Watches<W> {
     /// Those who stay, by the top of what they watch. They end with the connection: what was missed could not be
     /// told.
     trees: BTreeMap<String, Vec<W>>,
+    /// No top is shorter or longer, in bytes: most of what lies above an event need not be looked up.
+    tops: RangeInclusive<usize>,
     /// How many watchers there may be before those who are gone are looked for.
     sweep_at: usize,
     count: usize,
@@ -79,7 +82,7 @@ pub(super) struct Watches<W> {
 
 impl<W: Watcher> Watches<W> {
     pub(super) fn new() -> Self {
-        Watches { tables: Default::default(), trees: BTreeMap::new(), sweep_at: 64, count: 0 }
+        Watches { tables: Default::default(), trees: BTreeMap::new(), tops: 0..=0, sweep_at: 64, count: 0 }
     }
 
     /// The server has set a watch.
@@ -108,6 +111,11 @@ impl<W: Watcher> Watches<W> {
 
     /// Somebody watches the node and everything below it.
     pub(super) fn add_tree(&mut self, path: String, watcher: W) {
+        let length = path.len();
+        self.tops = match self.trees.is_empty() {
+            true => length..=length,
+            false => length.min(*self.tops.start())..=length.max(*self.tops.end()),
+        };
         let watchers = self.trees.entry(path).or_default();
         watchers.retain(|watcher| !watcher.is_gone());
         watchers.push(watcher);
@@ -118,8 +126,10 @@ impl<W: Watcher> Watches<W> {
         if self.trees.is_empty() {
             return Vec::new();
         }
-        let between = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
-        let tops = std::iter::once("/").chain(between).chain((path != "/").then_some(path));
+        let is_above =
+            |&length: &usize| length <= 1 || path.as_bytes().get(length).is_none_or(|byte| *byte == b'/');
+        let lengths = *self.tops.start()..=path.len().min(*self.tops.end());
+        let tops = lengths.filter(is_above).filter_map(|length| path.get(..length));
         let found = tops.filter_map(|top| self.trees.get(top));
         found.flatten().filter_map(W::again).collect()
     }
@@ -254,6 +264,32 @@ mod tests {
             assert_eq!(names(&watches.fire(event, "/a")), expected);
             assert!(watches.fire(event, "/a").is_empty());
         }
+    }
+
+    #[test]
+    fn an_event_reaches_those_who_watch_above_it() {
+        let mut watches = Watches::new();
+        let all = ["/a/b", "/", "/a/b/c", "/a"].map(Rc::<str>::from);
+        let expected: [(&str, &[&str]); 5] = [
+            ("/", &["/"]),
+            ("/a", &["/", "/a"]),
+            ("/a/b/c", &["/", "/a", "/a/b", "/a/b/c"]),
+            ("/a/b/c/d", &["/", "/a", "/a/b", "/a/b/c"]),
+            ("/a/bb", &["/", "/a"]),
+        ];
+        for (number, top) in all.iter().enumerate() {
+            watches.add_tree(top.to_string(), top.clone());
+            for (path, tops) in expected {
+                let here = |top: &&&str| all[..=number].iter().any(|one| **one == ***top);
+                let tops: Vec<_> = tops.iter().filter(here).copied().collect();
+                assert_eq!(names(&watches.below(path)), tops, "{path}");
+            }
+        }
+        watches.take_trees();
+        assert!(watches.below("/a").is_empty());
+        watches.add_tree("/a".into(), all[3].clone());
+        assert_eq!(names(&watches.below("/a/b")), ["/a"]);
+        assert!(watches.below("/").is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! zktools 0.2.1 and 0.3, ZooKeeper's own Java and C recipes, go-zookeeper, aiozk and the Rust crate
 //! `zookeeper-client`. Who of them sees whom is in `respect.rs`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Whose way of naming a contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,7 +189,10 @@ impl Kind {
 
     /// What such a node is called, up to the server's number.
     pub(crate) fn prefix(self, unique: u128) -> String {
-        let hex = format!("{:032x}", marked(unique));
+        // With room for what follows: a name is made for each contender.
+        let mut hex = String::with_capacity(48);
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{:032x}", marked(unique));
         let curator = |label: &str| {
             format!(
                 "_c_{}-{}-{}-{}-{}{label}",
@@ -201,18 +204,18 @@ impl Kind {
             )
         };
         match self {
-            Kind::KazooReader => format!("{hex}__rlock__"),
+            Kind::KazooReader => hex + "__rlock__",
             Kind::CuratorMutex => curator("-lock-"),
             Kind::CuratorWriter => curator("-__WRIT__"),
             Kind::CuratorReader => curator("-__READ__"),
             Kind::CuratorLease => curator("-lease-"),
-            Kind::ZkLock => format!("{hex}-lock--"),
-            Kind::ZkWriter => format!("{hex}-write--"),
-            Kind::ZkReader => format!("{hex}-read--"),
-            Kind::ZkAsync => format!("{hex}-lock-"),
+            Kind::ZkLock => hex + "-lock--",
+            Kind::ZkWriter => hex + "-write--",
+            Kind::ZkReader => hex + "-read--",
+            Kind::ZkAsync => hex + "-lock-",
             Kind::KazooLease => hex,
             // All that zooky writes is above; kazoo's lock is the rest of it.
-            _ => format!("{hex}__lock__"),
+            _ => hex + "__lock__",
         }
     }
 
@@ -396,8 +399,9 @@ fn split_id(s: &str, is_id: impl Fn(&str) -> bool, len: usize) -> Option<(&str, 
     s.split_at_checked(len).filter(|(id, _)| is_id(id))
 }
 
+/// Looks at all bytes, for that goes many at a time: it is asked of each child of each listing, and of each event.
 fn is_hex(s: &str, len: usize) -> bool {
-    s.len() == len && s.bytes().all(|b| b.is_ascii_hexdigit())
+    s.len() == len && s.bytes().fold(true, |hex, b| hex & b.is_ascii_hexdigit())
 }
 
 fn is_uuid(s: &str) -> bool {

@@ -171,7 +171,7 @@ impl PersistentGuard {
     /// until the first [certain](ForeignContender::certain) one. It is looked for over all sessions, from 0.2 s after the
     /// guard's beginning on; see [`Guard::foreign_contender`](crate::Guard::foreign_contender).
     pub fn foreign_contender(&self) -> Option<ForeignContender> {
-        self.shared.foreign.borrow().clone()
+        self.shared.foreign.get()
     }
 
     /// Resolves when a contender is seen that surely does not respect the lock; at once if one has been. Cancel-safe. The
@@ -331,7 +331,7 @@ async fn mind(shared: Arc<Tenancy>) {
 async fn look_out(shared: Arc<Tenancy>) {
     if let Some(own) = classify(shared.name()).filter(|_| !shared.recipe.allow_foreign) {
         let (client, directory) = (&shared.recipe.client, &shared.recipe.path);
-        let certain = || shared.foreign.borrow().as_ref().is_some_and(|found| found.certain);
+        let certain = || shared.foreign.get().is_some_and(|found| found.certain);
         while !certain() {
             let session = match client.session().await {
                 Ok(session) => session,
