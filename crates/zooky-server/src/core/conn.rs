@@ -115,7 +115,7 @@ impl Core {
             return None;
         }
         let mut body = body.clone();
-        let path = body.buffer().ok()??;
+        let path = body.str().ok()?.as_bytes();
         let watch = body.bool().ok()?;
         if watch || path.len() < LONG_PATH || self.tree.has_had(path.len()) {
             return None;

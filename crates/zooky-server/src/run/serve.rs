@@ -165,7 +165,7 @@ impl Run {
         let begin = Instant::now();
         let alone = self.ready.is_empty() && self.backlog.is_empty();
         let shares = self.shares();
-        let (share, most) = (shares.each(alone), shares.reads);
+        let share = shares.each(alone);
         let mut filled = false;
         let mut ended = false;
         for served in 0..FRAMES {
@@ -209,6 +209,8 @@ impl Run {
                 Next::More if filled => break,
                 Next::More => {
                     filled = true;
+                    let asks_much = conn.has_long_frame() || conn.effort.is_great(self.now.mono_ms);
+                    let most = if asks_much { shares.reads } else { self.scratch.len() };
                     match conn.fill(&mut self.scratch[..most]) {
                         Ok(Fill::Open) => self.after_tls(key),
                         Ok(Fill::End) => ended = true,

@@ -31,7 +31,7 @@ pub(super) struct Shares {
     alone: Duration,
     /// All those together that come last.
     pub(super) backlog: Duration,
-    /// How much is read from one connection at once, in bytes: the kernel copies it, and tells the other side of the room,
+    /// How much is read at once from a connection that asks much, in bytes: the kernel copies it, and tells the other side of the room,
     /// while everybody waits.
     pub(super) reads: usize,
     /// How many connections may come in at one door.

@@ -12,8 +12,10 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Data of so many bytes have room made for them.
 const LONG_DATA: usize = 16 << 10;
-/// A part's answer takes no less; one that fails takes no more.
+/// What an answer's part takes that fails; one that does not may take more.
 const PART_BYTES: usize = 16;
+/// What stands around the data of a part, and behind the last part.
+const LEAST_BYTES: usize = 128;
 
 impl Core {
     /// Reads, and writes what was read; data go from the tree into the answer without another copy.
@@ -51,7 +53,7 @@ impl Core {
                 let long = node.data.as_deref().map_or(0, <[u8]>::len);
                 if long >= LONG_DATA {
                     // With room for what follows, too: to grow behind this would be to copy it again.
-                    w.reserve(long + PART_BYTES * (behind + 2));
+                    w.reserve(LEAST_BYTES + long + PART_BYTES * behind);
                 }
                 MultiResult::encode_data(node.data.as_deref(), &node.client_stat(), w);
             }

@@ -215,6 +215,16 @@ fn a_path_longer_than_any_leads_nowhere() {
     for request in others {
         assert_eq!(b.ask(conn, &request), Err(ErrorCode::NO_NODE));
     }
+    // As with a short one.
+    for path in ["/x", &long] {
+        let [exists, ..] = reads(path, false);
+        let mut w = Writer::new();
+        exists.encode(7, &mut w);
+        let mut frame = w.into_buf();
+        frame[13] = 0xff;
+        let out = b.step(Input::Frame { conn, frame: frame.freeze() });
+        assert_eq!(reply(&out, conn, OpCode::EXISTS), Err(ErrorCode::MARSHALLING));
+    }
     for request in reads(&long, true) {
         let refused = if matches!(request, Request::Exists { .. }) {
             ErrorCode::INVALID_CALLBACK
