@@ -173,7 +173,8 @@ fn watches_of_the_gone_are_cleared_away_by_ticks() {
         b.step(Input::Tick);
         ticks += 1;
     }
-    assert!((2..100).contains(&ticks), "{ticks}");
+    // No more than the portions make, with what the steps before have left.
+    assert!((2..=2_000 / BURIED_BY_TICK + 2).contains(&ticks), "{ticks}");
 }
 
 #[test]
