@@ -85,9 +85,10 @@ pub(crate) struct Queue {
     /// What is no longer waited for.
     forgotten: Vec<(String, core::Target)>,
     corks: usize,
-    waker: Option<Waker>,
-    /// The driver's, woken or not.
+    /// The driver's task, once it has looked.
     task: Option<Waker>,
+    /// It sleeps, or will, and nobody has woken it since it looked.
+    asleep: bool,
     /// Why nothing is taken any more.
     ended: Option<Error>,
 }
@@ -257,20 +258,14 @@ impl Shared {
         if queue.corks > 0 {
             return;
         }
-        if let Some(waker) = queue.waker.take() {
-            drop(queue);
-            if !self.driver.get().is_some_and(|driver| direct::send(driver, &waker)) {
-                waker.wake();
-            }
-        } else if queue.asks.len() >= PORTION
-            // A creation may be about to come along with it.
-            && queue.asks.last().and_then(unattended_removal).is_none()
-            && let Some(task) = queue.task.clone()
-        {
-            drop(queue);
-            if !self.driver.get().is_some_and(|driver| direct::send_now(driver, &task)) {
-                task.wake();
-            }
+        let first = std::mem::take(&mut queue.asleep);
+        // Not with a deletion at its end: a creation may be about to come along with it.
+        let portion = queue.asks.len() >= PORTION && queue.asks.last().and_then(unattended_removal).is_none();
+        let Some(task) = (first || portion).then(|| queue.task.clone()).flatten() else { return };
+        drop(queue);
+        let send = if first { direct::send } else { direct::send_now };
+        if !self.driver.get().is_some_and(|driver| send(driver, &task)) {
+            task.wake();
         }
     }
 
@@ -280,13 +275,11 @@ impl Shared {
         if queue.corks == 0 {
             std::mem::swap(&mut queue.asks, asks);
         }
-        let Queue { waker: armed, task, .. } = &mut *queue;
-        for place in [armed, task] {
-            match place {
-                Some(old) => old.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+        match &mut queue.task {
+            Some(old) => old.clone_from(waker),
+            none => *none = Some(waker.clone()),
         }
+        queue.asleep = true;
         Drained {
             close: queue.close.take(),
             look: std::mem::take(&mut queue.look),
